@@ -1,0 +1,98 @@
+// swift-tools-version: 6.0
+import PackageDescription
+
+// Imports only go down (ARCHITECTURE.md draws the house). The three walls:
+//   1. each system library enters through one C target;
+//   2. compute (Tensors … Models) and data (Shards, FrameSources) meet only in Streaming and Training;
+//   3. Graphs never sees Kernels.
+
+/// Kernels are useless at -O0, and tests run them in debug builds too. `-ffp-contract=off`: the same bits at every
+/// instruction level; fused multiply-adds are written out where they are wanted.
+let optimizedC: [CSetting] = [.unsafeFlags(["-O3", "-fno-math-errno", "-ffp-contract=off"])]
+
+let package = Package(
+    name: "Vergence",
+    products: [
+        .executable(name: "vergence", targets: ["vergence"]),
+        .executable(name: "vergence-shards", targets: ["vergence-shards"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+        .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
+    ],
+    targets: [
+        // Level 0: system libraries and C
+        .systemLibrary(name: "CMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
+        .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+        .systemLibrary(name: "CLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"])]),
+        .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
+        .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
+        .systemLibrary(name: "CTurboJPEG", pkgConfig: "libturbojpeg", providers: [.apt(["libturbojpeg0-dev"])]),
+        .target(name: "CImages", dependencies: ["CPNG"]),
+        .target(name: "CKernels", cSettings: optimizedC),
+        .target(name: "CFilters", cSettings: optimizedC),
+        .target(name: "CThreads"),
+        // Level 1
+        .target(name: "Basics", dependencies: ["CXXHash"]),
+        .target(name: "Threads", dependencies: ["CThreads"]),
+        // Level 2
+        .target(name: "Tensors", dependencies: ["Basics"]),
+        .target(name: "Shards", dependencies: ["Basics", "CLZ4", "CFilters"]),
+        .target(name: "FrameSources", dependencies: ["Basics", "CImages", "CTurboJPEG"]),
+        .target(name: "Collectives", dependencies: ["Basics", "Threads"]),
+        .target(name: "Telemetry", dependencies: ["Basics"]),
+        .target(name: "Metrics", dependencies: ["Basics"]),
+        // Level 3
+        .target(name: "Graphs", dependencies: ["Basics", "Tensors"]),
+        .target(name: "Kernels", dependencies: ["Tensors", "Threads", "CKernels", "COpenBLAS"]),
+        .target(name: "Streaming", dependencies: ["Basics", "Shards", "Tensors", "Threads"]),
+        .target(name: "MPICollectives", dependencies: ["Collectives", "CMPI"]),
+        .target(name: "Checkpoints", dependencies: ["Tensors", "Basics"]),
+        // Level 4
+        .target(name: "Execution", dependencies: ["Graphs", "Kernels", "Tensors", "Threads"]),
+        .target(name: "Optimizers", dependencies: ["Tensors", "Kernels", "Threads"]),
+        // Level 5, 6
+        .target(name: "Operators", dependencies: ["Graphs", "Execution", "Kernels", "Tensors"]),
+        .target(name: "Models", dependencies: ["Graphs", "Operators"]),
+        // Level 7
+        .target(
+            name: "Training",
+            dependencies: [
+                "Basics", "Threads", "Tensors", "Graphs", "Execution", "Operators", "Models", "Optimizers",
+                "Collectives", "Shards", "Streaming", "Checkpoints", "Telemetry", "Metrics", "FrameSources",
+            ]),
+        // Level 8, 9
+        .target(
+            name: "Commands",
+            dependencies: [
+                "Basics", "Threads", "Tensors", "Graphs", "Kernels", "Execution", "Operators", "Models", "Optimizers",
+                "Collectives", "Shards", "Streaming", "FrameSources", "Checkpoints", "Telemetry", "Metrics", "Training",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"), "Yams",
+            ]),
+        .executableTarget(name: "vergence", dependencies: ["Commands", "MPICollectives"]),
+        .executableTarget(
+            name: "vergence-shards",
+            dependencies: [
+                "Basics", "Shards", "FrameSources", "Telemetry",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
+        // Tests
+        .target(name: "TestSupport", dependencies: ["Basics"], path: "Tests/TestSupport"),
+        .testTarget(name: "BasicsTests", dependencies: ["Basics", "Threads", "Tensors", "TestSupport"]),
+        .testTarget(name: "KernelsTests", dependencies: ["Kernels", "CKernels", "Threads", "TestSupport"]),
+        .testTarget(name: "ShardsTests", dependencies: ["Shards", "Streaming", "TestSupport"]),
+        .testTarget(name: "FrameSourcesTests", dependencies: ["FrameSources", "TestSupport"]),
+        .testTarget(name: "CollectivesTests", dependencies: ["Collectives", "TestSupport"]),
+        .testTarget(
+            name: "StateTests",
+            dependencies: ["Checkpoints", "Optimizers", "Telemetry", "Metrics", "Threads", "TestSupport"]),
+        .testTarget(
+            name: "EngineTests",
+            dependencies: ["Graphs", "Execution", "Operators", "Models", "Kernels", "Threads", "TestSupport"]),
+        .testTarget(
+            name: "CommandTests",
+            dependencies: ["vergence", "vergence-shards", "Checkpoints", "Shards", "FrameSources", "TestSupport"]),
+    ],
+    swiftLanguageModes: [.v6],
+    cLanguageStandard: .c11
+)

@@ -1,0 +1,106 @@
+/// A picture or a map in memory: `[height, width, channels]`, row-major, channels interleaved, native little-endian.
+///
+/// Units are those of the field that holds it: colour 0…255 (uint8) or 0…65535 (uint16), disparity in pixels of this
+/// array's width (float32, NaN = unknown, positive = nearer), depth in metres (float32, NaN = unknown), masks 0…255.
+public struct PixelArray: Sendable, Equatable {
+    public let height: Int
+    public let width: Int
+    public let channels: Int
+    public let element: ElementType
+    /// `height * width * channels * element.byteCount` bytes.
+    public var bytes: [UInt8]
+
+    public init(height: Int, width: Int, channels: Int, element: ElementType, bytes: [UInt8]) {
+        precondition(
+            bytes.count == height * width * channels * element.byteCount,
+            "PixelArray: \(bytes.count) bytes for \(height)x\(width)x\(channels) \(element.name)")
+        self.height = height
+        self.width = width
+        self.channels = channels
+        self.element = element
+        self.bytes = bytes
+    }
+
+    public init(zerosOf height: Int, _ width: Int, _ channels: Int, _ element: ElementType) {
+        self.init(
+            height: height, width: width, channels: channels, element: element,
+            bytes: [UInt8](repeating: 0, count: height * width * channels * element.byteCount))
+    }
+
+    public init(height: Int, width: Int, channels: Int, floats: [Float]) {
+        self.init(
+            height: height, width: width, channels: channels, element: .float32,
+            bytes: floats.withUnsafeBytes { Array($0) })
+    }
+
+    public var count: Int { height * width * channels }
+
+    public static func byteCount(height: Int, width: Int, channels: Int, element: ElementType) -> Int {
+        height * width * channels * element.byteCount
+    }
+
+    /// Calls `body` with the elements as floats-in-memory. Requires `element == .float32`.
+    public func withFloats<R>(_ body: (UnsafeBufferPointer<Float>) throws -> R) rethrows -> R {
+        precondition(element == .float32, "withFloats on \(element.name)")
+        return try bytes.withUnsafeBytes { try body($0.bindMemory(to: Float.self)) }
+    }
+
+    public mutating func withMutableFloats<R>(_ body: (UnsafeMutableBufferPointer<Float>) throws -> R) rethrows -> R {
+        precondition(element == .float32, "withMutableFloats on \(element.name)")
+        return try bytes.withUnsafeMutableBytes { try body($0.bindMemory(to: Float.self)) }
+    }
+
+    public func withUInt16s<R>(_ body: (UnsafeBufferPointer<UInt16>) throws -> R) rethrows -> R {
+        precondition(element == .uint16, "withUInt16s on \(element.name)")
+        return try bytes.withUnsafeBytes { try body($0.bindMemory(to: UInt16.self)) }
+    }
+
+    public mutating func withMutableUInt16s<R>(_ body: (UnsafeMutableBufferPointer<UInt16>) throws -> R) rethrows -> R {
+        precondition(element == .uint16, "withMutableUInt16s on \(element.name)")
+        return try bytes.withUnsafeMutableBytes { try body($0.bindMemory(to: UInt16.self)) }
+    }
+}
+
+/// One sample of a data set: named arrays that belong together, e.g. `left`, `right` and `disparity` of a stereo pair.
+public struct Record: Sendable, Equatable {
+    public struct Field: Sendable, Equatable {
+        public let name: String
+        public let array: PixelArray
+
+        public init(_ name: String, _ array: PixelArray) {
+            self.name = name
+            self.array = array
+        }
+    }
+
+    /// Where the sample came from, unique within a data set, e.g. `000017_10` or `movie24_clips_500`.
+    public let key: String
+    /// In the order in which they are stored.
+    public let fields: [Field]
+
+    public init(key: String, fields: [Field]) {
+        self.key = key
+        self.fields = fields
+    }
+
+    public subscript(_ name: String) -> PixelArray? {
+        fields.first { $0.name == name }?.array
+    }
+}
+
+/// The field names that Vergence gives a meaning. Other names are stored and returned untouched.
+public enum FieldName {
+    public static let left = "left"
+    public static let right = "right"
+    /// Disparity of the left view's pixels: x_left − x_right, float32, NaN = unknown.
+    public static let disparity = "disparity"
+    /// Disparity of the right view's pixels, same sign convention.
+    public static let disparityRight = "disparity_right"
+    /// 255 where a pixel of the left view is also seen by the right view, 0 where it is not.
+    public static let visible = "visible"
+    /// The same for the right view's pixels.
+    public static let visibleRight = "visible_right"
+    public static let depth = "depth"
+    public static let mask = "mask"
+    public static let background = "background"
+}

@@ -1,0 +1,3 @@
+#pragma once
+// Swift imports cblas.h as it is.
+#include <cblas.h>

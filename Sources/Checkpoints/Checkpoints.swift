@@ -1,0 +1,1 @@
+// Responsibility: see ARCHITECTURE.md.
