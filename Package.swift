@@ -88,7 +88,8 @@ let package = Package(
             dependencies: ["Checkpoints", "Optimizers", "Telemetry", "Metrics", "Threads", "TestSupport"]),
         .testTarget(
             name: "EngineTests",
-            dependencies: ["Graphs", "Execution", "Operators", "Models", "Kernels", "Threads", "TestSupport"]),
+            dependencies: ["Graphs", "Execution", "Operators", "Models", "Kernels", "Threads", "Training", "TestSupport"],
+            resources: [.copy("Fixtures")]),
         .testTarget(
             name: "CommandTests",
             dependencies: ["vergence", "vergence-shards", "Checkpoints", "Shards", "FrameSources", "TestSupport"]),

@@ -11,8 +11,13 @@ public struct CounterRandom: Sendable {
     /// A stream for a purpose: `CounterRandom(seed, "shuffle", epoch)`.
     public init(_ seed: UInt64, _ purpose: String, _ indices: UInt64...) {
         var key = Self.mix(seed ^ Hash.xxh64(purpose))
-        for index in indices { key = Self.mix(key &+ 0x9E37_79B9_7F4A_7C15 &* (index &+ 1)) }
+        for index in indices { key = Self.derive(key, index) }
         self.key = key
+    }
+
+    /// The key of sub-stream `index` of the stream `key`.
+    public static func derive(_ key: UInt64, _ index: UInt64) -> UInt64 {
+        mix(key &+ 0x9E37_79B9_7F4A_7C15 &* (index &+ 1))
     }
 
     /// 64 random bits.

@@ -1,0 +1,70 @@
+import Graphs
+import Kernels
+import Tensors
+
+/// An operation that can be executed.
+public protocol Runnable: Operation {
+    /// Floats of scratch memory that one run needs. May depend on the number of threads (one piece per thread).
+    func workspaceCount(inputs: [Shape], outputs: [Shape], threadCount: Int) -> Int
+    /// Pairs (output, input) where the output may take over the input's memory, in order of preference. The planner does
+    /// so only where nobody reads the input afterwards.
+    var inPlaceCandidates: [(output: Int, input: Int)] { get }
+    /// Resolves memory and sizes once; the returned closure is the step that runs every time and allocates nothing.
+    func bind(_ site: BindingSite) -> BoundStep
+    /// Floating-point operations of one run (a multiply-add counts as two), for profiles.
+    func floatOperationCount(inputs: [Shape], outputs: [Shape]) -> Int
+}
+
+extension Runnable {
+    public func workspaceCount(inputs: [Shape], outputs: [Shape], threadCount: Int) -> Int { 0 }
+    public var inPlaceCandidates: [(output: Int, input: Int)] { [] }
+    public func floatOperationCount(inputs: [Shape], outputs: [Shape]) -> Int {
+        outputs.reduce(0) { $0 + $1.count }
+    }
+}
+
+public typealias BoundStep = @Sendable (borrowing RunState) -> Void
+
+/// The memory that the planner gave to one node.
+public struct BindingSite {
+    public let inputs: [TensorView]
+    public let outputs: [TensorView]
+    public let workspace: UnsafeMutablePointer<Float>
+    public let kernels: KernelContext
+    public let path: String
+
+    public var input: TensorView { inputs[0] }
+    public var output: TensorView { outputs[0] }
+}
+
+/// What differs from run to run: the keys of random masks. Masks depend on (seed, operation path, step, global sample
+/// index, element), never on lane, rank or thread.
+public struct RunState: Sendable {
+    public let seed: UInt64
+    public let step: UInt64
+    /// Global index of each sample of the batch within the step, `batch` of them. The memory belongs to the caller.
+    public let sampleIndices: SampleIndices
+
+    public init(seed: UInt64, step: UInt64, sampleIndices: SampleIndices) {
+        self.seed = seed
+        self.step = step
+        self.sampleIndices = sampleIndices
+    }
+
+    /// For runs that draw no random numbers, or that number their samples from 0.
+    public static let deterministic = RunState(seed: 0, step: 0, sampleIndices: .init(base: nil, count: 0))
+}
+
+/// A borrowed list of sample indices.
+public struct SampleIndices: @unchecked Sendable {
+    public let base: UnsafePointer<UInt64>?
+    public let count: Int
+
+    public init(base: UnsafePointer<UInt64>?, count: Int) {
+        self.base = base
+        self.count = count
+    }
+
+    /// Index of sample `n`; numbers from 0 where no list was given.
+    public subscript(_ n: Int) -> UInt64 { base.map { $0[n] } ?? UInt64(n) }
+}

@@ -1,0 +1,62 @@
+import Execution
+import Graphs
+import Tensors
+
+/// Σ cᵢ xᵢ of values of one shape, added in order.
+public struct LinearCombination: Runnable {
+    public static let name = "LinearCombination"
+    public let coefficients: [Float]
+
+    public init(coefficients: [Float]) { self.coefficients = coefficients }
+
+    public var attributes: [(name: String, value: String)] {
+        [("coefficients", coefficients.map { "\($0)" }.joined(separator: " "))]
+    }
+
+    public func outputShapes(for inputs: [Shape]) throws(ShapeError) -> [Shape] {
+        try ShapeRules.require(
+            inputs.count == coefficients.count && !inputs.isEmpty,
+            "takes \(coefficients.count) inputs, not \(inputs.count)")
+        for shape in inputs { try ShapeRules.equal(shape, inputs[0], "inputs") }
+        return [inputs[0]]
+    }
+
+    public func inputGradients(_ site: GradientSite) -> [Value?] {
+        // Equal coefficients share one scaled gradient.
+        var scaled: [Float: Value] = [1: site.outputGradient]
+        return coefficients.enumerated().map { index, coefficient in
+            guard site.isNeeded[index] else { return nil }
+            if let value = scaled[coefficient] { return value }
+            let value = site.outputGradient.apply(LinearCombination(coefficients: [coefficient]))
+            scaled[coefficient] = value
+            return value
+        }
+    }
+
+    public var inPlaceCandidates: [(output: Int, input: Int)] { [(0, 0)] }
+
+    public func bind(_ site: BindingSite) -> BoundStep {
+        { [coefficients] _ in
+            coefficients.withUnsafeBufferPointer { coefficients in
+                site.inputs.withUnsafeBufferPointer { inputs in
+                    site.kernels.linearCombination(
+                        inputs: inputs, coefficients: coefficients, output: site.output)
+                }
+            }
+        }
+    }
+
+    public func floatOperationCount(inputs: [Shape], outputs: [Shape]) -> Int {
+        2 * outputs[0].count * coefficients.count
+    }
+}
+
+/// The arithmetic of gradients that meet.
+public enum Arithmetic: GradientArithmetic {
+    public static func sum(_ values: [Value]) -> Value {
+        values[0].apply(
+            LinearCombination(coefficients: values.map { _ in 1 }), Array(values.dropFirst()))
+    }
+
+    public static func one(like value: Value) -> Value { value.apply(Fill(value: 1)) }
+}

@@ -1,0 +1,20 @@
+import Execution
+
+/// All operations. Suites over this list check every operation's examples; an operation that is missing here or has no
+/// examples fails them.
+public enum OperationRegistry {
+    public static let all: [any Runnable.Type] = [
+        Conv2D.self, Conv2DInputGradient.self, Conv2DWeightGradient.self, ColumnSum.self,
+        TransposedConv2D.self, TransposedConv2DInputGradient.self, TransposedConv2DWeightGradient.self,
+        DepthwiseConv2D.self, DepthwiseConv2DInputGradient.self, DepthwiseConv2DWeightGradient.self,
+        BatchNorm.self, BatchNormGradient.self, BatchNormInference.self,
+        ReLU.self, ReLUGradient.self,
+        MaxPool2D.self, MaxPool2DGradient.self,
+        Concat.self, Split.self, Fill.self, LinearCombination.self,
+        Dropout.self, Softmax.self, SoftmaxGradient.self,
+        Selection.self, SelectionProbabilityGradient.self, SelectionImageGradient.self,
+        ChannelDot.self, ChannelDotGradient.self,
+        AbsoluteDifferenceMean.self, AbsoluteDifferenceMeanGradient.self,
+        Smoothness.self, SmoothnessGradient.self,
+    ]
+}

@@ -1,0 +1,122 @@
+import Execution
+import Graphs
+import Tensors
+
+/// The probabilistic selection layer: rebuilds one view as the expectation over shifted copies of the other.
+///
+/// image [N, H, W, C], probability [N, H, W, S] → out(y, x) = Σₖ P(y, x, k) · image(y, x + firstShift + k · shiftStep),
+/// zero outside the image.
+///
+/// **Source:** Xie, Girshick, Farhadi, "Deep3D", ECCV 2016, section 3; the sign of the shift is that of W-net's code.
+public struct Selection: Runnable {
+    public static let name = "Selection"
+    public let firstShift: Int
+    /// +1 or −1.
+    public let shiftStep: Int
+
+    public init(firstShift: Int, shiftStep: Int) {
+        self.firstShift = firstShift
+        self.shiftStep = shiftStep
+    }
+
+    public var attributes: [(name: String, value: String)] {
+        [("first shift", "\(firstShift)"), ("step", "\(shiftStep)")]
+    }
+
+    public func outputShapes(for inputs: [Shape]) throws(ShapeError) -> [Shape] {
+        try ShapeRules.count(inputs, 2...2)
+        try Self.check(inputs[0], inputs[1])
+        return [inputs[0]]
+    }
+
+    static func check(_ image: Shape, _ probability: Shape) throws(ShapeError) {
+        try ShapeRules.picture(image, "image")
+        try ShapeRules.picture(probability, "probability")
+        try ShapeRules.require(
+            image.dimensions.prefix(3) == probability.dimensions.prefix(3),
+            "image \(image) and probability \(probability) differ in size")
+    }
+
+    public func inputGradients(_ site: GradientSite) -> [Value?] {
+        let (image, probability) = (site.inputs[0], site.inputs[1])
+        return [
+            site.isNeeded[0]
+                ? probability.apply(
+                    SelectionImageGradient(firstShift: firstShift, shiftStep: shiftStep), [site.outputGradient]) : nil,
+            site.isNeeded[1]
+                ? image.apply(
+                    SelectionProbabilityGradient(
+                        firstShift: firstShift, shiftStep: shiftStep, levels: probability.shape[3]),
+                    [site.outputGradient]) : nil,
+        ]
+    }
+
+    public func bind(_ site: BindingSite) -> BoundStep {
+        { [firstShift, shiftStep] _ in
+            site.kernels.selection(
+                image: site.inputs[0], probability: site.inputs[1], firstShift: firstShift, shiftStep: shiftStep,
+                output: site.output)
+        }
+    }
+
+    public func floatOperationCount(inputs: [Shape], outputs: [Shape]) -> Int { 2 * inputs[1].count * inputs[0][3] }
+}
+
+/// image [N, H, W, C], outputGradient [N, H, W, C] → gradient of the probability [N, H, W, S]
+public struct SelectionProbabilityGradient: Runnable {
+    public static let name = "SelectionProbabilityGradient"
+    public let firstShift: Int
+    public let shiftStep: Int
+    public let levels: Int
+
+    public init(firstShift: Int, shiftStep: Int, levels: Int) {
+        self.firstShift = firstShift
+        self.shiftStep = shiftStep
+        self.levels = levels
+    }
+
+    public func outputShapes(for inputs: [Shape]) throws(ShapeError) -> [Shape] {
+        try ShapeRules.count(inputs, 2...2)
+        try ShapeRules.picture(inputs[0], "image")
+        try ShapeRules.equal(inputs[0], inputs[1], "image and gradient")
+        return [[inputs[0][0], inputs[0][1], inputs[0][2], levels]]
+    }
+
+    public func bind(_ site: BindingSite) -> BoundStep {
+        { [firstShift, shiftStep] _ in
+            site.kernels.selectionProbabilityGradient(
+                image: site.inputs[0], outputGradient: site.inputs[1], firstShift: firstShift, shiftStep: shiftStep,
+                probabilityGradient: site.output)
+        }
+    }
+
+    public func floatOperationCount(inputs: [Shape], outputs: [Shape]) -> Int { 2 * outputs[0].count * inputs[0][3] }
+}
+
+/// probability [N, H, W, S], outputGradient [N, H, W, C] → gradient of the image [N, H, W, C]
+public struct SelectionImageGradient: Runnable {
+    public static let name = "SelectionImageGradient"
+    public let firstShift: Int
+    public let shiftStep: Int
+
+    public init(firstShift: Int, shiftStep: Int) {
+        self.firstShift = firstShift
+        self.shiftStep = shiftStep
+    }
+
+    public func outputShapes(for inputs: [Shape]) throws(ShapeError) -> [Shape] {
+        try ShapeRules.count(inputs, 2...2)
+        try Selection.check(inputs[1], inputs[0])
+        return [inputs[1]]
+    }
+
+    public func bind(_ site: BindingSite) -> BoundStep {
+        { [firstShift, shiftStep] _ in
+            site.kernels.selectionImageGradient(
+                probability: site.inputs[0], outputGradient: site.inputs[1], firstShift: firstShift,
+                shiftStep: shiftStep, imageGradient: site.output)
+        }
+    }
+
+    public func floatOperationCount(inputs: [Shape], outputs: [Shape]) -> Int { 2 * inputs[0].count * inputs[1][3] }
+}

@@ -1,0 +1,216 @@
+import Basics
+import Models
+
+/// Everything that decides what a training run computes and keeps, as one value: resolved from defaults, a file and the
+/// command line, printed, and saved with the run.
+public struct RunConfiguration: Sendable, Equatable {
+    public enum OptimizerKind: String, Sendable, CaseIterable { case adam, adamw, sgd }
+    public enum ScheduleKind: String, Sendable, CaseIterable { case constant, step, polynomial, cosine }
+
+    public var data = ""
+    public var run = ""
+    public var model = "wnet"
+    /// Settings of the model that were given; the model knows the others.
+    public var settings: [String: String] = [:]
+
+    /// Lanes of the global batch: micro-batches with statistics of their own. Independent of the number of ranks.
+    public var lanes = 2
+    public var laneBatch = 3
+    public var epochs = 10
+    /// Overrides `epochs` when positive.
+    public var steps = 0
+    public var seed: UInt64 = 1
+
+    public var optimizer = OptimizerKind.adam
+    public var learningRate = 1e-3
+    public var momentum = 0.9
+    public var nesterov = false
+    public var weightDecay = 0.0
+    public var beta1 = 0.9
+    public var beta2 = 0.999
+    public var epsilon = 1e-8
+    public var amsgrad = false
+    public var schedule = ScheduleKind.constant
+    public var warmup = 0
+    public var scheduleSteps = 1000
+    public var scheduleGamma = 0.1
+    public var schedulePower = 0.9
+    public var finalLearningRate = 0.0
+    public var clipNorm = 0.0
+
+    public var mirror = false
+    public var brightness = 0.0
+    public var gamma = 0.0
+
+    public var threads = 0
+    public var checkpointEvery = 200
+    public var validateEvery = 1
+    public var logEvery = 10
+    public var samples = 4
+    public var checkNaN = false
+
+    public init() {}
+
+    /// Records of one step over all lanes.
+    public var globalBatch: Int { lanes * laneBatch }
+}
+
+/// One named value of a configuration: the same name is the long option, the key in the YAML file, and what messages use.
+public struct ConfigurationField: Sendable {
+    public let name: String
+    public let group: String
+    public let help: String
+    /// Whether a resumed run may have another value: it changes no weight, or only how far the run goes.
+    public let mayChangeOnResume: Bool
+    /// - Throws: a reason, e.g. "give a whole number of at least 1".
+    let parse: @Sendable (String, inout RunConfiguration) throws(Reason) -> Void
+    public let format: @Sendable (RunConfiguration) -> String
+
+    struct Reason: Error { let text: String }
+}
+
+extension RunConfiguration {
+    /// All fields but `set`, in the order in which they are printed and saved.
+    public static let fields: [ConfigurationField] = [
+        text("data", "data", "folder of shards", \.data),
+        text("run", "run", "folder for everything that the run writes", \.run, mayChange: true),
+        text("model", "model", "kind of network", \.model),
+        integer("lanes", "batch", "micro-batches of a step, with statistics of their own", \.lanes, 1...65_536),
+        integer("lane-batch", "batch", "records of a lane", \.laneBatch, 1...65_536),
+        integer("epochs", "length", "passes over the training records", \.epochs, 1...1_000_000, mayChange: true),
+        integer("steps", "length", "steps in all; overrides epochs", \.steps, 0...Int.max, mayChange: true),
+        seedField,
+        choice("optimizer", "optimizer", "adam, adamw or sgd", \.optimizer),
+        number("lr", "optimizer", "learning rate", \.learningRate, 0...1e6),
+        number("momentum", "optimizer", "sgd: momentum", \.momentum, 0...1),
+        boolean("nesterov", "optimizer", "sgd: Nesterov's momentum", \.nesterov),
+        number("weight-decay", "optimizer", "weight decay", \.weightDecay, 0...1e6),
+        number("beta1", "optimizer", "adam: decay of the first moment", \.beta1, 0...0.999999),
+        number("beta2", "optimizer", "adam: decay of the second moment", \.beta2, 0...0.9999999),
+        number("epsilon", "optimizer", "adam: added to the root", \.epsilon, 0...1),
+        boolean("amsgrad", "optimizer", "adam: largest second moment so far", \.amsgrad),
+        choice("schedule", "optimizer", "learning rate over steps: constant, step, polynomial or cosine", \.schedule),
+        integer("warmup", "optimizer", "steps of linear warm-up", \.warmup, 0...Int.max),
+        integer("schedule-steps", "optimizer", "step schedule: steps between drops", \.scheduleSteps, 1...Int.max),
+        number("schedule-gamma", "optimizer", "step schedule: factor of a drop", \.scheduleGamma, 0...1),
+        number("schedule-power", "optimizer", "polynomial schedule: exponent", \.schedulePower, 0...100),
+        number("final-lr", "optimizer", "polynomial and cosine: rate at the end", \.finalLearningRate, 0...1e6),
+        number("clip-norm", "optimizer", "largest norm of the gradient; 0 = no clipping", \.clipNorm, 0...1e30),
+        boolean("mirror", "augmentation", "mirror half of the pairs, eyes swapped", \.mirror),
+        number("brightness", "augmentation", "random brightness factor 1 ± this", \.brightness, 0...0.9),
+        number("gamma", "augmentation", "random gamma 1 ± this", \.gamma, 0...0.9),
+        integer(
+            "threads", "machine", "compute threads per rank; 0 = the cores this rank may use", \.threads, 0...4096,
+            mayChange: true),
+        integer(
+            "checkpoint-every", "records", "steps between checkpoints", \.checkpointEvery, 1...Int.max, mayChange: true),
+        integer(
+            "validate-every", "records", "epochs between validations", \.validateEvery, 1...Int.max, mayChange: true),
+        integer("log-every", "records", "steps between lines when output is no terminal", \.logEvery, 1...Int.max,
+            mayChange: true),
+        integer("samples", "records", "validation pairs drawn as pictures", \.samples, 0...64, mayChange: true),
+        boolean("check-nan", "debugging", "look at every result; name the first bad node", \.checkNaN, mayChange: true),
+    ]
+
+    /// Sets a field from text.
+    /// - Throws: `Failure` (usage) for an unknown name or a value that does not fit; `place` says where it stood.
+    public mutating func set(_ name: String, to value: String, place: String) throws {
+        guard let field = Self.fields.first(where: { $0.name == name }) else {
+            let names = Self.fields.map(\.name) + ["set"]
+            throw Failure(.usage, "\(place): unknown setting '\(name)'\(suggestion(for: name, among: names))")
+        }
+        do throws(ConfigurationField.Reason) {
+            try field.parse(value, &self)
+        } catch {
+            throw Failure(.usage, "\(place): \(name) is '\(value)'; \(error.text)")
+        }
+    }
+
+    /// Checks that need more than one field.
+    public func validate() throws {
+        if nesterov && momentum == 0 { throw Failure(.usage, "nesterov needs a momentum above 0") }
+    }
+
+    /// What the other configuration changes of what may not change when a run is resumed.
+    public func differencesThatForbidResume(_ other: RunConfiguration) -> [String] {
+        var result = Self.fields.filter { !$0.mayChangeOnResume && $0.format(self) != $0.format(other) }
+            .map { "\($0.name) \($0.format(self)) → \($0.format(other))" }
+        if settings != other.settings { result.append("set") }
+        return result
+    }
+
+    private static func text(
+        _ name: String, _ group: String, _ help: String, _ path: WritableKeyPath<RunConfiguration, String> & Sendable,
+        mayChange: Bool = false
+    ) -> ConfigurationField {
+        .init(
+            name: name, group: group, help: help, mayChangeOnResume: mayChange,
+            parse: { text, configuration throws(ConfigurationField.Reason) in configuration[keyPath: path] = text },
+            format: { $0[keyPath: path] })
+    }
+
+    private static func integer(
+        _ name: String, _ group: String, _ help: String, _ path: WritableKeyPath<RunConfiguration, Int> & Sendable,
+        _ range: ClosedRange<Int>, mayChange: Bool = false
+    ) -> ConfigurationField {
+        .init(
+            name: name, group: group, help: help, mayChangeOnResume: mayChange,
+            parse: { text, configuration throws(ConfigurationField.Reason) in
+                guard let value = Int(text), range.contains(value) else {
+                    let limits =
+                        range.upperBound == .max
+                        ? "of at least \(range.lowerBound)" : "in \(range.lowerBound)…\(range.upperBound)"
+                    throw .init(text: "give a whole number \(limits)")
+                }
+                configuration[keyPath: path] = value
+            }, format: { "\($0[keyPath: path])" })
+    }
+
+    private static func number(
+        _ name: String, _ group: String, _ help: String, _ path: WritableKeyPath<RunConfiguration, Double> & Sendable,
+        _ range: ClosedRange<Double>, mayChange: Bool = false
+    ) -> ConfigurationField {
+        .init(
+            name: name, group: group, help: help, mayChangeOnResume: mayChange,
+            parse: { text, configuration throws(ConfigurationField.Reason) in
+                guard let value = Double(text), range.contains(value) else {
+                    throw .init(text: "give a number in \(range.lowerBound)…\(range.upperBound)")
+                }
+                configuration[keyPath: path] = value
+            }, format: { "\($0[keyPath: path])" })
+    }
+
+    private static func boolean(
+        _ name: String, _ group: String, _ help: String, _ path: WritableKeyPath<RunConfiguration, Bool> & Sendable,
+        mayChange: Bool = false
+    ) -> ConfigurationField {
+        .init(
+            name: name, group: group, help: help, mayChangeOnResume: mayChange,
+            parse: { text, configuration throws(ConfigurationField.Reason) in
+                guard let value = Bool(text) else { throw .init(text: "give true or false") }
+                configuration[keyPath: path] = value
+            }, format: { "\($0[keyPath: path])" })
+    }
+
+    private static func choice<Choice: RawRepresentable & CaseIterable & Sendable>(
+        _ name: String, _ group: String, _ help: String, _ path: WritableKeyPath<RunConfiguration, Choice> & Sendable
+    ) -> ConfigurationField where Choice.RawValue == String {
+        .init(
+            name: name, group: group, help: help, mayChangeOnResume: false,
+            parse: { text, configuration throws(ConfigurationField.Reason) in
+                guard let value = Choice(rawValue: text) else {
+                    let names = Choice.allCases.map(\.rawValue)
+                    throw .init(
+                        text: "choose one of \(names.joined(separator: ", "))\(suggestion(for: text, among: names))")
+                }
+                configuration[keyPath: path] = value
+            }, format: { $0[keyPath: path].rawValue })
+    }
+
+    private static let seedField = ConfigurationField(
+        name: "seed", group: "length", help: "seed of every random number", mayChangeOnResume: false,
+        parse: { text, configuration throws(ConfigurationField.Reason) in
+            guard let value = UInt64(text) else { throw .init(text: "give a whole number of at least 0") }
+            configuration.seed = value
+        }, format: { "\($0.seed)" })
+}
