@@ -135,12 +135,4 @@ public final class Executor {
             }
         }
     }
-
-    /// Index of the node after which each parameter's gradient is complete.
-    public var gradientCompletion: [Int] {
-        graph.parameterGradients.map { gradient in
-            guard case .node(let index, _) = graph.values[gradient.index].source else { return -1 }
-            return index
-        }
-    }
 }

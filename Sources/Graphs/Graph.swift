@@ -48,6 +48,12 @@ public struct Graph: Sendable {
 
     public func output(_ name: String) -> ValueID? { outputs.first { $0.name == name }?.value }
 
+    /// Index of the node that computes a value; nil for inputs, parameters and buffers.
+    public func producer(of value: ValueID) -> Int? {
+        if case .node(let index, _) = values[value.index].source { return index }
+        return nil
+    }
+
     /// Number of trained scalars.
     public var parameterCount: Int { parameters.reduce(0) { $0 + $1.shape.count } }
 }

@@ -21,10 +21,13 @@ public struct NetworkGraph: Sendable {
     public let maps: [NetworkResult.Map]
     public let reconstructions: [NetworkResult.Reconstruction]
 
+    /// - Parameter keepOutputs: whether a training graph keeps the network's outputs until the end of a run, for looking at
+    ///   them, at the price of memory.
     /// - Throws: `GraphError` with every shape that does not fit; `Failure` (bad data) if the size is no multiple of what
     ///   the network needs.
     public init(
-        _ network: any Network, _ purpose: Purpose, batch: Int, height: Int, width: Int
+        _ network: any Network, _ purpose: Purpose, batch: Int, height: Int, width: Int,
+        keepOutputs: Bool = true
     ) throws {
         try network.check(height: height, width: width)
         let mode: GraphBuilder.Mode =
@@ -41,7 +44,9 @@ public struct NetworkGraph: Sendable {
         case .calibration:
             break
         case .training, .evaluation:
-            for (name, value) in result.outputs { builder.output(name, value) }
+            if purpose == .evaluation || keepOutputs {
+                for (name, value) in result.outputs { builder.output(name, value) }
+            }
             for (name, value) in [("loss", result.loss)] + result.terms {
                 builder.output(name, value)
                 lossNames.append(name)

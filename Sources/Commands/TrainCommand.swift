@@ -1,0 +1,174 @@
+import ArgumentParser
+import Basics
+import Foundation
+import Models
+import Training
+
+/// `vergence train`: alone, under a launcher as one of many ranks, or with all ranks as threads of this process.
+struct TrainCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "train", abstract: "Trains a network on a folder of shards.",
+        discussion: """
+            Examples:
+              vergence train data --run runs/first --set width=16 --epochs 20
+              mpirun -np 2 --bind-to none vergence train data --run runs/first --lanes 2 --lane-batch 3
+              vergence train data --run runs/first --resume
+
+            Weights depend on lanes, lane batch and seed, never on the number of ranks or threads.
+            """)
+
+    @Argument(help: "Folder of shards, as vergence-shards writes it.")
+    var data: String?
+    @Option(name: .customLong("run"), help: ArgumentHelp("Folder for everything that the run writes.", valueName: "folder"))
+    var runFolder: String?
+    @Option(help: ArgumentHelp("YAML file with the same names as these options.", valueName: "file"))
+    var config: String?
+    @Flag(help: "Go on from the run's last checkpoint.")
+    var resume = false
+    @Flag(name: .customLong("dry-run"), help: "Print the resolved configuration, counts and memory; write nothing.")
+    var dryRun = false
+    @Option(help: "Run this many ranks as threads of one process (debugging).")
+    var ranks = 1
+
+    @OptionGroup(title: "Network") var model: ModelOverrides
+    @OptionGroup(title: "Batch and length") var length: LengthOptions
+    @OptionGroup(title: "Optimizer") var optimizer: OptimizerOptions
+    @OptionGroup(title: "Augmentation") var augmentation: AugmentationOptions
+    @OptionGroup(title: "Machine and records") var records: RecordOptions
+
+    struct ModelOverrides: ParsableArguments {
+        @Option(help: "Kind of network: \(NetworkRegistry.all.map(\.name).joined(separator: ", ")). (default: wnet)")
+        var model: String?
+        @Option(
+            name: .customLong("set"),
+            help: ArgumentHelp("A setting of the network; may be given several times.", valueName: "name=value"))
+        var settings: [String] = []
+    }
+
+    struct LengthOptions: ParsableArguments {
+        @Option(help: help("lanes")) var lanes: String?
+        @Option(help: help("lane-batch")) var laneBatch: String?
+        @Option(help: help("epochs")) var epochs: String?
+        @Option(help: help("steps")) var steps: String?
+        @Option(help: help("seed")) var seed: String?
+
+        var given: [(String, String?)] {
+            [("lanes", lanes), ("lane-batch", laneBatch), ("epochs", epochs), ("steps", steps), ("seed", seed)]
+        }
+    }
+
+    struct OptimizerOptions: ParsableArguments {
+        @Option(help: help("optimizer")) var optimizer: String?
+        @Option(help: help("lr")) var lr: String?
+        @Option(help: help("momentum")) var momentum: String?
+        @Flag(help: help("nesterov")) var nesterov = false
+        @Option(help: help("weight-decay")) var weightDecay: String?
+        @Option(help: help("beta1")) var beta1: String?
+        @Option(help: help("beta2")) var beta2: String?
+        @Option(help: help("epsilon")) var epsilon: String?
+        @Flag(help: help("amsgrad")) var amsgrad = false
+        @Option(help: help("schedule")) var schedule: String?
+        @Option(help: help("warmup")) var warmup: String?
+        @Option(help: help("schedule-steps")) var scheduleSteps: String?
+        @Option(help: help("schedule-gamma")) var scheduleGamma: String?
+        @Option(help: help("schedule-power")) var schedulePower: String?
+        @Option(help: help("final-lr")) var finalLr: String?
+        @Option(help: help("clip-norm")) var clipNorm: String?
+
+        var given: [(String, String?)] {
+            [
+                ("optimizer", optimizer), ("lr", lr), ("momentum", momentum), ("nesterov", nesterov ? "true" : nil),
+                ("weight-decay", weightDecay), ("beta1", beta1), ("beta2", beta2), ("epsilon", epsilon),
+                ("amsgrad", amsgrad ? "true" : nil), ("schedule", schedule), ("warmup", warmup),
+                ("schedule-steps", scheduleSteps), ("schedule-gamma", scheduleGamma),
+                ("schedule-power", schedulePower), ("final-lr", finalLr), ("clip-norm", clipNorm),
+            ]
+        }
+    }
+
+    struct AugmentationOptions: ParsableArguments {
+        @Flag(help: help("mirror")) var mirror = false
+        @Option(help: help("brightness")) var brightness: String?
+        @Option(help: help("gamma")) var gamma: String?
+
+        var given: [(String, String?)] {
+            [("mirror", mirror ? "true" : nil), ("brightness", brightness), ("gamma", gamma)]
+        }
+    }
+
+    struct RecordOptions: ParsableArguments {
+        @Option(help: help("threads")) var threads: String?
+        @Option(help: help("checkpoint-every")) var checkpointEvery: String?
+        @Option(help: help("validate-every")) var validateEvery: String?
+        @Option(help: help("log-every")) var logEvery: String?
+        @Option(help: help("samples")) var samples: String?
+        @Flag(name: .customLong("check-nan"), help: help("check-nan")) var checkNaN = false
+
+        var given: [(String, String?)] {
+            [
+                ("threads", threads), ("checkpoint-every", checkpointEvery), ("validate-every", validateEvery),
+                ("log-every", logEvery), ("samples", samples), ("check-nan", checkNaN ? "true" : nil),
+            ]
+        }
+    }
+
+    /// Help of a configuration field with its default.
+    private static func help(_ name: String) -> ArgumentHelp {
+        guard let field = RunConfiguration.fields.first(where: { $0.name == name }) else { return "" }
+        let text = field.help.prefix(1).uppercased() + field.help.dropFirst()
+        return ArgumentHelp("\(text). (default: \(field.format(RunConfiguration())))", valueName: "value")
+    }
+
+    /// Defaults, then the run's own configuration when resuming, then the file, then the command line.
+    func resolved() throws -> RunConfiguration {
+        var configuration = RunConfiguration()
+        if resume, let runFolder {
+            let path = RunFolder(path: runFolder).configurationPath
+            guard Files.exists(path) else {
+                throw Failure(.missingInput, "\(path): no run to resume; leave --resume out to start one")
+            }
+            try ConfigurationFile.apply(path, to: &configuration)
+        }
+        let saved = configuration
+        if let config { try ConfigurationFile.apply(config, to: &configuration) }
+        var given = length.given + optimizer.given + augmentation.given + records.given
+        given += [("data", data), ("run", runFolder), ("model", model.model)]
+        for (name, value) in given {
+            if let value { try configuration.set(name, to: value, place: "--\(name)") }
+        }
+        // A choice between steps and epochs on the command line replaces one in a file.
+        if length.epochs != nil, length.steps == nil { configuration.steps = 0 }
+        for setting in model.settings {
+            let (name, value) = try ModelOptions.pair(setting)
+            configuration.settings[name] = value
+        }
+        if configuration.data.isEmpty { throw Failure(.usage, "no data given: vergence train DATA --run DIR") }
+        if configuration.run.isEmpty && !dryRun { throw Failure(.usage, "no run folder given: add --run DIR") }
+        guard (1...1024).contains(ranks) else { throw Failure(.usage, "--ranks \(ranks): give 1…1024") }
+        try configuration.validate()
+        if resume {
+            let differences = saved.differencesThatForbidResume(configuration)
+            if !differences.isEmpty {
+                throw Failure(
+                    .usage,
+                    "a resumed run keeps its configuration, but these differ: \(differences.joined(separator: ", ")); "
+                        + "leave them out or start a new run")
+            }
+        }
+        return configuration
+    }
+
+    func run() throws {
+        let configuration = try resolved()
+        let launch = Launcher.current
+        if launch.isUnderLauncher && ranks > 1 {
+            throw Failure(.usage, "--ranks is for one process; under mpirun the launcher decides the number of ranks")
+        }
+        if dryRun {
+            if Launcher.rankHint == 0 { try DryRun.print(configuration, ranks: max(ranks, Launcher.worldSizeHint)) }
+            return
+        }
+        InterruptSignal.install()
+        try TrainingRanks.run(configuration, resume: resume, ranksInProcess: ranks, launch: launch)
+    }
+}

@@ -1,0 +1,42 @@
+import ArgumentParser
+import Basics
+import Collectives
+
+/// `vergence`: trains networks that see depth, and uses them.
+public struct VergenceCommand: ParsableCommand {
+    public static let configuration = CommandConfiguration(
+        commandName: "vergence",
+        abstract: "Trains networks that see depth on the CPUs of one machine or a cluster, and uses them.",
+        discussion: """
+            A first depth map:
+              vergence-shards synth data --pairs 200 --size 64x96 --seed 1 --split val=0.1
+              mpirun -np 2 --bind-to none vergence train data --run run --set width=16 --set dropout=0
+              vergence predict left-and-right.png --checkpoint run/checkpoints/best.safetensors --output maps
+
+            Exit codes: 0 done, 64 usage, 65 bad data, 66 missing input, 70 own fault, 74 input/output, 75 try again (a \
+            rank died), 130 interrupted.
+            """,
+        version: "vergence 0.1.0",
+        subcommands: [
+            TrainCommand.self, PredictCommand.self, EvaluateCommand.self, ExportCommand.self, BenchCommand.self,
+            DebugCommand.self,
+        ])
+
+    public init() {}
+}
+
+/// What the launcher gives the program. The executable sets it once, before anything else runs.
+public struct LaunchEnvironment: Sendable {
+    /// Whether a launcher started this process as one of several ranks.
+    public let isUnderLauncher: Bool
+    /// Joins the other ranks. Called on the thread that will do all communication.
+    public let makeCommunicator: @Sendable () throws -> any Communicator
+
+    public init(isUnderLauncher: Bool, makeCommunicator: @escaping @Sendable () throws -> any Communicator) {
+        self.isUnderLauncher = isUnderLauncher
+        self.makeCommunicator = makeCommunicator
+    }
+
+    /// One process, no launcher.
+    public static let solo = LaunchEnvironment(isUnderLauncher: false) { SoloCommunicator() }
+}

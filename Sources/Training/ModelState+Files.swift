@@ -1,0 +1,63 @@
+import Basics
+import Checkpoints
+import Graphs
+import Kernels
+import Models
+import Tensors
+
+extension ModelState {
+    /// Memory for a network's numbers, parameters zero.
+    public static func empty(for network: any Network) throws -> ModelState {
+        let size = network.sizeMultiple * 2
+        return ModelState(
+            inferenceGraph: try NetworkGraph(network, .evaluation, batch: 1, height: size, width: size).graph)
+    }
+
+    /// Reads parameters and inference statistics under PyTorch's names. Training's statistics start from the same values.
+    /// Tensors with other names (optimizer state, counters) are left alone.
+    /// - Throws: `Failure` (bad data) naming the tensor that is missing or has another shape.
+    public func load(_ file: SafeTensorsFile) throws {
+        for parameter in parameters {
+            let tensor = try file.tensor(parameter.name, named: parameter.name)
+            guard tensor.shape == parameter.externalShape else {
+                throw Failure(
+                    .badData,
+                    "\(file.path): \(parameter.name) is \(tensor.shape), the model needs \(parameter.externalShape); "
+                        + "is this a checkpoint of another model or of other settings?")
+            }
+            parameter.import(tensor.values, to: parameterArena.base)
+        }
+        for slot in statisticSlots {
+            let tensor = try file.tensor(slot.name, named: slot.name)
+            guard tensor.shape == [slot.count] else {
+                throw Failure(
+                    .badData, "\(file.path): \(slot.name) is \(tensor.shape), the model needs \(slot.count); "
+                        + "is this a checkpoint of another model or of other settings?")
+            }
+            for arena in [trainingStatistics, inferenceStatistics] {
+                (arena.base + slot.offset).update(from: tensor.values, count: slot.count)
+            }
+        }
+    }
+
+    /// Parameters and inference statistics under PyTorch's names and in its order.
+    public func exported() -> [NamedTensor] {
+        parameters.map { NamedTensor($0.name, $0.externalShape, $0.exported(from: parameterArena.base)) }
+            + statisticSlots.map {
+                NamedTensor($0.name, [$0.count], Array(inferenceStatistics[$0.offset..<($0.offset + $0.count)]))
+            }
+    }
+}
+
+extension SafeTensorsFile {
+    /// A tensor of the file under another name.
+    /// - Throws: `Failure` (bad data) if there is none.
+    public func tensor(_ name: String, named newName: String) throws -> NamedTensor {
+        guard let shape = shape(of: name) else {
+            throw Failure(
+                .badData,
+                "\(path): has no tensor \(name)\(suggestion(for: name, among: names)); is this a file of another model?")
+        }
+        return NamedTensor(newName, shape, try floats(of: name))
+    }
+}
