@@ -1,3 +1,12 @@
 import Threads
-public struct KernelContext: Sendable { public let pool: ForkJoinPool; public let level: InstructionLevel; public init(pool: ForkJoinPool, level: InstructionLevel) { self.pool = pool; self.level = level } }
-public enum InstructionLevel: Sendable { case best }
+
+/// What every kernel runs with: the threads that share its chunks and the instruction level.
+public struct KernelContext: Sendable {
+    public let pool: ForkJoinPool
+    public let level: InstructionLevel
+
+    public init(pool: ForkJoinPool, level: InstructionLevel = .best) {
+        self.pool = pool
+        self.level = level
+    }
+}

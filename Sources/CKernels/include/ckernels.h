@@ -1,1 +1,105 @@
 #pragma once
+// float32 kernels: one body per family (body_*.inc), compiled once per instruction level, a table of functions per
+// level. No memory allocation, no threads, no global state, no errors: callers check sizes and split the work.
+//
+// Every function gives the same bits at every level: elementwise work is IEEE (multiplication and addition stay
+// separate, contraction is off), and sums run over 16 virtual lanes (element i goes to lane i % 16) that are combined
+// by halves. Pointers need float (double) alignment only. Pictures are [N, H, W, C], dense.
+#include <stdint.h>
+
+#pragma clang assume_nonnull begin
+
+enum { CK_LEVEL_SSE = 0, CK_LEVEL_AVX2 = 1, CK_LEVEL_AVX512 = 2, CK_LEVEL_NEON = 3 };
+
+/// Numbers of one Adam step that all elements of a span share.
+typedef struct ck_adam {
+    float beta1, beta2;
+    float step_size;           // learning rate / (1 - beta1^t)
+    float root_correction;     // sqrt(1 - beta2^t)
+    float epsilon;
+    float coupled_decay;       // Adam: g += coupled_decay * p
+    float decay_factor;        // AdamW: p *= decay_factor first (1: none)
+} ck_adam;
+
+/// Numbers of one SGD step that all elements of a span share.
+typedef struct ck_sgd {
+    float learning_rate, momentum, decay;
+    int nesterov;
+} ck_sgd;
+
+typedef struct ck_kernels {
+    // Elementwise (outputs may be the inputs themselves, never partly overlap them)
+    void (*relu)(const float *x, float *y, long n);
+    void (*relu_gradient)(const float *y, const float *dy, float *dx, long n);
+    void (*add)(float *y, const float *x, long n);
+    void (*scale)(float *y, float factor, long n);
+    void (*fill)(float *y, float value, long n);
+    void (*linear_combination)(const float *const _Nonnull *_Nonnull x, const float *factors, long terms, float *y,
+                               long begin, long n);
+    void (*dropout)(const float *x, float *y, uint64_t key, uint32_t begin, long n, uint32_t threshold, float factor);
+    void (*copy_channels)(const float *x, long x_stride, float *y, long y_stride, long rows, long channels,
+                          int accumulate);
+    double (*absolute_difference_sum)(const float *a, const float *b, long n);
+    void (*absolute_difference_gradient)(const float *a, const float *b, float factor, float *da, float *_Nullable db,
+                                         long n);
+    // Rows: the last axis
+    void (*softmax)(const float *x, float *y, long rows, long levels);
+    void (*softmax_gradient)(const float *y, const float *dy, float *dx, long rows, long levels);
+    void (*channel_dot)(const float *x, const float *factors, float *y, long rows, long levels);
+    void (*channel_dot_gradient)(const float *dy, const float *factors, float *dx, long rows, long levels);
+    // Depthwise convolution, stride 1, same padding; rows are numbered over all pictures
+    void (*depthwise)(const float *x, const float *w, float *y, long row_begin, long row_end, long height, long width,
+                      long channels, long kernel_height, long kernel_width, int flipped);
+    void (*depthwise_weight_gradient)(const float *x, const float *dy, double *sums, long row_begin, long row_end,
+                                      long height, long width, long channels, long kernel_height, long kernel_width);
+    // Batch normalisation; sums holds 2 * channels
+    void (*norm_sums)(const float *x, long rows, long channels, double *sums);
+    void (*norm_apply)(const float *x, float *y, long rows, long channels, const float *mean, const float *variance,
+                       const float *gain, const float *bias, float epsilon);
+    void (*norm_gradient_sums)(const float *x, const float *dy, const float *mean, long rows, long channels,
+                               double *sums);
+    void (*norm_gradient_apply)(const float *x, const float *dy, float *dx, long rows, long channels,
+                                const float *mean, const float *variance, const float *gain, float epsilon,
+                                const double *_Nullable sums, long total_rows);
+    // Maximum pooling without padding; rows are output rows (forward) or input rows (gradient) over all pictures
+    void (*max_pool)(const float *x, float *y, long row_begin, long row_end, long height, long width, long channels,
+                     long window, long stride);
+    void (*max_pool_gradient)(const float *x, const float *dy, float *dx, long row_begin, long row_end, long height,
+                              long width, long channels, long window, long stride);
+    // Selection; rows are picture rows over all pictures
+    void (*selection)(const float *image, const float *p, float *y, long rows, long width, long channels, long levels,
+                      long first, long step);
+    void (*selection_probability_gradient)(const float *image, const float *dy, float *dp, long rows, long width,
+                                           long channels, long levels, long first, long step);
+    void (*selection_image_gradient)(const float *p, const float *dy, float *di, long rows, long width, long channels,
+                                     long levels, long first, long step);
+    // Smoothness, one picture row (or rows) at a time
+    float (*gray_rows)(const float *image, float *gray, long pixels, long channels);
+    void (*divide)(float *y, float divisor, long n);
+    double (*smoothness_row)(const float *d, const float *gray, long width);
+    void (*smoothness_weight_row)(const float *d, const float *gray, float *t, float factor, long width);
+    void (*smoothness_gradient_row)(const float *d, const float *t, float *dd, long width);
+    // Flat spans
+    double (*squared_norm)(const float *x, long n);
+    void (*clamp)(float *x, float limit, long n);
+    long (*count_non_finite)(const float *x, long n);
+    void (*sgd)(float *p, const float *g, float *_Nullable momentum, long n, const ck_sgd *step);
+    void (*adam)(float *p, const float *g, float *m, float *v, float *_Nullable v_max, long n, const ck_adam *step);
+    // exp(x) for tests of the softmax's own exponential
+    void (*exponential)(const float *x, float *y, long n);
+} ck_kernels;
+
+/// The table of a level, or null if this processor (or build) cannot run it.
+const ck_kernels *_Nullable ck_kernels_for(int level);
+
+// The same at every level: few numbers, plain double arithmetic in index order.
+
+/// output[i] = sum over chunks of partials[chunk * count + i].
+void ck_combine(const double *partials, long chunks, long count, float *output);
+/// Mean and population variance from partial sums of x and x² ([chunks, 2, channels]).
+void ck_norm_combine(const double *partials, long chunks, long channels, long rows, float *mean, float *variance);
+/// Adds the partial sums of dy and dy·(x - mean) up in place (into chunk 0) and derives the gradients of gain and bias.
+void ck_norm_gradient_combine(double *partials, long chunks, long channels, const float *variance, float epsilon,
+                              float *gain_gradient, float *bias_gradient);
+
+#pragma clang assume_nonnull end

@@ -1,0 +1,34 @@
+import CKernels
+
+/// A set of instructions that the kernels are compiled for. Elementwise and reduction kernels give the same bits at every
+/// level; matrix products do not.
+public enum InstructionLevel: Int, CaseIterable, Comparable, Sendable, CustomStringConvertible {
+    /// The baseline: SSE2 on x86-64, whatever the compiler assumes elsewhere.
+    case sse = 0
+    case avx2 = 1
+    case avx512 = 2
+    case neon = 3
+
+    /// The levels that this processor can run, ascending; never empty.
+    public static let supported: [InstructionLevel] = allCases.filter { ck_kernels_for(Int32($0.rawValue)) != nil }
+
+    public static let best: InstructionLevel = supported.last ?? .sse
+
+    public var name: String {
+        switch self {
+        case .sse: "sse"
+        case .avx2: "avx2"
+        case .avx512: "avx512"
+        case .neon: "neon"
+        }
+    }
+
+    public init?(name: String) {
+        guard let level = Self.allCases.first(where: { $0.name == name }) else { return nil }
+        self = level
+    }
+
+    public var description: String { name }
+
+    public static func < (left: InstructionLevel, right: InstructionLevel) -> Bool { left.rawValue < right.rawValue }
+}
