@@ -49,11 +49,11 @@ let package = Package(
         .target(name: "MPICollectives", dependencies: ["Collectives", "CMPI"]),
         .target(name: "Checkpoints", dependencies: ["Tensors", "Basics"]),
         // Level 4
-        .target(name: "Execution", dependencies: ["Graphs", "Kernels", "Tensors", "Threads"]),
+        .target(name: "Execution", dependencies: ["Basics", "Graphs", "Kernels", "Tensors", "Threads"]),
         .target(name: "Optimizers", dependencies: ["Tensors", "Kernels", "Threads"]),
         // Level 5, 6
-        .target(name: "Operators", dependencies: ["Graphs", "Execution", "Kernels", "Tensors"]),
-        .target(name: "Models", dependencies: ["Graphs", "Operators"]),
+        .target(name: "Operators", dependencies: ["Basics", "Graphs", "Execution", "Kernels", "Tensors"]),
+        .target(name: "Models", dependencies: ["Basics", "Tensors", "Graphs", "Operators"]),
         // Level 7
         .target(
             name: "Training",

@@ -18,7 +18,7 @@ struct DebugCommand: ParsableCommand {
 
 /// Options that name a network.
 struct ModelOptions: ParsableArguments {
-    @Option(help: "Kind of network: \(NetworkRegistry.all.map(\.name).joined(separator: ", ")).")
+    @Option(help: "Kind of network: \(NetworkRegistry.all.map { $0.name }.joined(separator: ", ")).")
     var model = "wnet"
 
     @Option(name: .customLong("set"), help: "A setting of the network, name=value; may be given several times.")

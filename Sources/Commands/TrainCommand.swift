@@ -37,7 +37,7 @@ struct TrainCommand: ParsableCommand {
     @OptionGroup(title: "Machine and records") var records: RecordOptions
 
     struct ModelOverrides: ParsableArguments {
-        @Option(help: "Kind of network: \(NetworkRegistry.all.map(\.name).joined(separator: ", ")). (default: wnet)")
+        @Option(help: "Kind of network: \(NetworkRegistry.all.map { $0.name }.joined(separator: ", ")). (default: wnet)")
         var model: String?
         @Option(
             name: .customLong("set"),

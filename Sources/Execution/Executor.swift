@@ -67,7 +67,7 @@ public final class Executor {
         }
         let external = Set(pointers.indices.filter { pointers[$0] != nil }.map(Graph.ValueID.init))
         plan = MemoryPlan(
-            graph: graph, external: external, threadCount: kernels.pool.threadCount, reuse: reuseMemory)
+            graph: graph, external: external, kernels: kernels, reuse: reuseMemory)
         arena = FloatArena(count: max(1, plan.arenaCount))
         views = graph.values.indices.map { [plan, arena] index in
             if let pointer = pointers[index] { return TensorView(pointer, graph.values[index].shape) }

@@ -1,4 +1,5 @@
 import Graphs
+import Kernels
 import Tensors
 
 /// Where every tensor of a graph lives: an offset into one arena, or memory that the caller brings.
@@ -26,7 +27,7 @@ public struct MemoryPlan: Sendable {
     /// - Parameters:
     ///   - external: values that live in the caller's memory.
     ///   - reuse: false gives every value its own memory (the reference that tests compare with).
-    public init(graph: Graph, external: Set<Graph.ValueID>, threadCount: Int, reuse: Bool) {
+    public init(graph: Graph, external: Set<Graph.ValueID>, kernels: KernelContext, reuse: Bool) {
         var lastUse = [Int](repeating: -1, count: graph.values.count)
         for (index, node) in graph.nodes.enumerated() {
             for value in node.inputs + node.outputs { lastUse[value.index] = index }
@@ -79,7 +80,7 @@ public struct MemoryPlan: Sendable {
             }
             let scratch = operation.workspaceCount(
                 inputs: node.inputs.map(graph.shape(of:)), outputs: node.outputs.map(graph.shape(of:)),
-                threadCount: threadCount)
+                kernels: kernels)
             if scratch > 0 {
                 blocks.append(Block(count: Self.padded(scratch), firstNode: index, lastNode: index, offset: 0))
                 workspaceBlock[index] = blocks.count - 1

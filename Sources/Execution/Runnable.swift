@@ -5,7 +5,7 @@ import Tensors
 /// An operation that can be executed.
 public protocol Runnable: Operation {
     /// Floats of scratch memory that one run needs. May depend on the number of threads (one piece per thread).
-    func workspaceCount(inputs: [Shape], outputs: [Shape], threadCount: Int) -> Int
+    func workspaceCount(inputs: [Shape], outputs: [Shape], kernels: KernelContext) -> Int
     /// Pairs (output, input) where the output may take over the input's memory, in order of preference. The planner does
     /// so only where nobody reads the input afterwards.
     var inPlaceCandidates: [(output: Int, input: Int)] { get }
@@ -16,14 +16,14 @@ public protocol Runnable: Operation {
 }
 
 extension Runnable {
-    public func workspaceCount(inputs: [Shape], outputs: [Shape], threadCount: Int) -> Int { 0 }
+    public func workspaceCount(inputs: [Shape], outputs: [Shape], kernels: KernelContext) -> Int { 0 }
     public var inPlaceCandidates: [(output: Int, input: Int)] { [] }
     public func floatOperationCount(inputs: [Shape], outputs: [Shape]) -> Int {
         outputs.reduce(0) { $0 + $1.count }
     }
 }
 
-public typealias BoundStep = @Sendable (borrowing RunState) -> Void
+public typealias BoundStep = (borrowing RunState) -> Void
 
 /// The memory that the planner gave to one node.
 public struct BindingSite {

@@ -9,10 +9,10 @@ extension KernelContext {
             columns: geometry.outputWidth(input[2]), geometry)
     }
 
-    public static func convolution2DWorkspaceCount(
+    public func convolution2DWorkspaceCount(
         input: Shape, weights: Shape, geometry: ConvolutionGeometry, threadCount: Int
     ) -> Int {
-        threadCount * forwardPatches(input, geometry).scratchCount
+        threadCount * Self.forwardPatches(input, geometry).scratchCount
     }
 
     /// output = input ⋆ weights + bias, then the activation.
@@ -39,10 +39,10 @@ extension KernelContext {
             geometry)
     }
 
-    public static func convolution2DInputGradientWorkspaceCount(
+    public func convolution2DInputGradientWorkspaceCount(
         input: Shape, weights: Shape, geometry: ConvolutionGeometry, threadCount: Int
     ) -> Int {
-        let patches = gradientPatches(input, outputChannels: weights[3], geometry)
+        let patches = Self.gradientPatches(input, outputChannels: weights[3], geometry)
         return threadCount * patches.scratchCount + (geometry.isPointwise ? 0 : weights.count)
     }
 
@@ -75,11 +75,11 @@ extension KernelContext {
             activation: .none, output: inputGradient.base, scratch: workspace)
     }
 
-    public static func convolution2DWeightGradientWorkspaceCount(
+    public func convolution2DWeightGradientWorkspaceCount(
         input: Shape, weights: Shape, geometry: ConvolutionGeometry, threadCount: Int
     ) -> Int {
-        patchWeightWorkspaceCount(
-            forwardPatches(input, geometry), otherWidth: weights[3], threadCount: threadCount)
+        Self.patchWeightWorkspaceCount(
+            Self.forwardPatches(input, geometry), otherWidth: weights[3], threadCount: threadCount)
     }
 
     /// weightGradient [kh, kw, Ci, Co] = patchesᵀ · outputGradient
@@ -95,7 +95,7 @@ extension KernelContext {
             output: weightGradient.base, scratch: workspace)
     }
 
-    public static func columnSumWorkspaceCount(input: Shape, threadCount: Int) -> Int {
+    public func columnSumWorkspaceCount(input: Shape, threadCount: Int) -> Int {
         let columns = input[input.rank - 1]
         return 2 * columns * Self.columnSumChunks(rows: input.count / max(1, columns))
     }

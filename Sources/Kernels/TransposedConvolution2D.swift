@@ -23,14 +23,14 @@ extension KernelContext {
         Patches.chunk(count: patches.count, width: max(blockWidth, patches.width))
     }
 
-    public static func transposedConvolution2DWorkspaceCount(
+    public func transposedConvolution2DWorkspaceCount(
         input: Shape, weights: Shape, geometry: ConvolutionGeometry, threadCount: Int
     ) -> Int {
         if geometry.isBlockwise {
             let width = geometry.taps * weights[3]
-            return threadCount * ((blockChunk(pixels(input), blockWidth: width) * width + 15) / 16 * 16)
+            return threadCount * ((Self.blockChunk(Self.pixels(input), blockWidth: width) * width + 15) / 16 * 16)
         }
-        return threadCount * gathering(input, geometry).scratchCount + weights.count
+        return threadCount * Self.gathering(input, geometry).scratchCount + weights.count
     }
 
     public func transposedConvolution2D(
@@ -85,10 +85,10 @@ extension KernelContext {
             ], rows: input[1], columns: input[2], geometry)
     }
 
-    public static func transposedConvolution2DInputGradientWorkspaceCount(
+    public func transposedConvolution2DInputGradientWorkspaceCount(
         input: Shape, weights: Shape, geometry: ConvolutionGeometry, threadCount: Int
     ) -> Int {
-        threadCount * gradientPatches(input, outputChannels: weights[3], geometry).scratchCount
+        threadCount * Self.gradientPatches(input, outputChannels: weights[3], geometry).scratchCount
     }
 
     public func transposedConvolution2DInputGradient(
@@ -103,11 +103,11 @@ extension KernelContext {
             columns: inputs, bias: nil, activation: .none, output: inputGradient.base, scratch: workspace)
     }
 
-    public static func transposedConvolution2DWeightGradientWorkspaceCount(
+    public func transposedConvolution2DWeightGradientWorkspaceCount(
         input: Shape, weights: Shape, geometry: ConvolutionGeometry, threadCount: Int
     ) -> Int {
-        patchWeightWorkspaceCount(
-            gradientPatches(input, outputChannels: weights[3], geometry), otherWidth: input[3],
+        Self.patchWeightWorkspaceCount(
+            Self.gradientPatches(input, outputChannels: weights[3], geometry), otherWidth: input[3],
             threadCount: threadCount)
     }
 

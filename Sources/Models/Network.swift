@@ -87,11 +87,13 @@ public enum NetworkRegistry {
 
     /// - Throws: `SettingError` if there is no such network or a setting is unknown, of the wrong type or out of range.
     public static func make(_ name: String, settings values: [(name: String, value: String)]) throws -> any Network {
+        // Closures, not key paths: the compiler crashes on key paths to static members of metatypes.
+        let names = all.map { $0.name }
         guard let type = all.first(where: { $0.name == name }) else {
             throw Failure(
                 .usage,
-                "unknown model '\(name)'\(suggestion(for: name, among: all.map(\.name))); known models: "
-                    + all.map(\.name).joined(separator: ", "))
+                "unknown model '\(name)'\(suggestion(for: name, among: names)); known models: "
+                    + names.joined(separator: ", "))
         }
         return try type.init(Settings(type.settings, values, owner: name))
     }

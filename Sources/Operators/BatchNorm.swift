@@ -42,16 +42,16 @@ public struct BatchNorm: Runnable {
         return results.map { $0 }
     }
 
-    public func workspaceCount(inputs: [Shape], outputs: [Shape], threadCount: Int) -> Int {
-        KernelContext.batchNormStatisticsWorkspaceCount(input: inputs[0], threadCount: threadCount)
+    public func workspaceCount(inputs: [Shape], outputs: [Shape], kernels: KernelContext) -> Int {
+        kernels.batchNormWorkspaceCount(inputShape: inputs[0], threadCount: kernels.pool.threadCount)
     }
 
     public func bind(_ site: BindingSite) -> BoundStep {
         { [epsilon] _ in
             site.kernels.batchNormStatistics(
-                input: site.inputs[0], mean: site.outputs[1], variance: site.outputs[2], workspace: site.workspace)
+                site.inputs[0], mean: site.outputs[1], variance: site.outputs[2], workspace: site.workspace)
             site.kernels.batchNormApply(
-                input: site.inputs[0], mean: site.outputs[1], variance: site.outputs[2], gain: site.inputs[1],
+                site.inputs[0], mean: site.outputs[1], variance: site.outputs[2], gain: site.inputs[1],
                 bias: site.inputs[2], epsilon: epsilon, output: site.outputs[0])
         }
     }
@@ -77,8 +77,8 @@ public struct BatchNormGradient: Runnable {
         return [inputs[0], [channels], [channels]]
     }
 
-    public func workspaceCount(inputs: [Shape], outputs: [Shape], threadCount: Int) -> Int {
-        KernelContext.batchNormGradientWorkspaceCount(input: inputs[0], threadCount: threadCount)
+    public func workspaceCount(inputs: [Shape], outputs: [Shape], kernels: KernelContext) -> Int {
+        kernels.batchNormWorkspaceCount(inputShape: inputs[0], threadCount: kernels.pool.threadCount)
     }
 
     public var inPlaceCandidates: [(output: Int, input: Int)] { [(0, 1)] }
@@ -86,7 +86,7 @@ public struct BatchNormGradient: Runnable {
     public func bind(_ site: BindingSite) -> BoundStep {
         { [epsilon] _ in
             site.kernels.batchNormGradient(
-                input: site.inputs[0], outputGradient: site.inputs[1], mean: site.inputs[2],
+                site.inputs[0], outputGradient: site.inputs[1], mean: site.inputs[2],
                 variance: site.inputs[3], gain: site.inputs[4], epsilon: epsilon, inputGradient: site.outputs[0],
                 gainGradient: site.outputs[1], biasGradient: site.outputs[2], workspace: site.workspace)
         }
@@ -117,7 +117,7 @@ public struct BatchNormInference: Runnable {
     public func bind(_ site: BindingSite) -> BoundStep {
         { [epsilon] _ in
             site.kernels.batchNormApply(
-                input: site.inputs[0], mean: site.inputs[3], variance: site.inputs[4], gain: site.inputs[1],
+                site.inputs[0], mean: site.inputs[3], variance: site.inputs[4], gain: site.inputs[1],
                 bias: site.inputs[2], epsilon: epsilon, output: site.outputs[0])
         }
     }

@@ -29,7 +29,7 @@ public struct ChannelDot: Runnable {
     public func bind(_ site: BindingSite) -> BoundStep {
         let constants = Constants(coefficients)
         return { _ in
-            site.kernels.channelDot(input: site.input, coefficients: constants.pointer, output: site.output)
+            site.kernels.channelDot(site.input, coefficients: constants.pointer, output: site.output)
         }
     }
 

@@ -99,6 +99,6 @@ public struct Fill: Runnable {
     public func inputGradients(_ site: GradientSite) -> [Value?] { [nil] }
 
     public func bind(_ site: BindingSite) -> BoundStep {
-        { [value] _ in site.kernels.fill(site.output, value: value) }
+        { [value] _ in site.kernels.fill(site.output, with: value) }
     }
 }

@@ -49,9 +49,9 @@ public struct Conv2D: Runnable {
         return results
     }
 
-    public func workspaceCount(inputs: [Shape], outputs: [Shape], threadCount: Int) -> Int {
-        KernelContext.convolution2DWorkspaceCount(
-            input: inputs[0], weights: inputs[1], geometry: geometry, threadCount: threadCount)
+    public func workspaceCount(inputs: [Shape], outputs: [Shape], kernels: KernelContext) -> Int {
+        kernels.convolution2DWorkspaceCount(
+            input: inputs[0], weights: inputs[1], geometry: geometry, threadCount: kernels.pool.threadCount)
     }
 
     public func bind(_ site: BindingSite) -> BoundStep {
@@ -92,9 +92,9 @@ public struct Conv2DInputGradient: Runnable {
         return [inputShape]
     }
 
-    public func workspaceCount(inputs: [Shape], outputs: [Shape], threadCount: Int) -> Int {
-        KernelContext.convolution2DInputGradientWorkspaceCount(
-            input: inputShape, weights: inputs[1], geometry: geometry, threadCount: threadCount)
+    public func workspaceCount(inputs: [Shape], outputs: [Shape], kernels: KernelContext) -> Int {
+        kernels.convolution2DInputGradientWorkspaceCount(
+            input: inputShape, weights: inputs[1], geometry: geometry, threadCount: kernels.pool.threadCount)
     }
 
     public func bind(_ site: BindingSite) -> BoundStep {
@@ -128,9 +128,9 @@ public struct Conv2DWeightGradient: Runnable {
         return [[geometry.kernelHeight, geometry.kernelWidth, x[3], g[3]]]
     }
 
-    public func workspaceCount(inputs: [Shape], outputs: [Shape], threadCount: Int) -> Int {
-        KernelContext.convolution2DWeightGradientWorkspaceCount(
-            input: inputs[0], weights: outputs[0], geometry: geometry, threadCount: threadCount)
+    public func workspaceCount(inputs: [Shape], outputs: [Shape], kernels: KernelContext) -> Int {
+        kernels.convolution2DWeightGradientWorkspaceCount(
+            input: inputs[0], weights: outputs[0], geometry: geometry, threadCount: kernels.pool.threadCount)
     }
 
     public func bind(_ site: BindingSite) -> BoundStep {
@@ -158,8 +158,8 @@ public struct ColumnSum: Runnable {
         return [[inputs[0].dimensions.last ?? 1]]
     }
 
-    public func workspaceCount(inputs: [Shape], outputs: [Shape], threadCount: Int) -> Int {
-        KernelContext.columnSumWorkspaceCount(input: inputs[0], threadCount: threadCount)
+    public func workspaceCount(inputs: [Shape], outputs: [Shape], kernels: KernelContext) -> Int {
+        kernels.columnSumWorkspaceCount(input: inputs[0], threadCount: kernels.pool.threadCount)
     }
 
     public func bind(_ site: BindingSite) -> BoundStep {

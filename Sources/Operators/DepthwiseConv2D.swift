@@ -38,7 +38,7 @@ public struct DepthwiseConv2D: Runnable {
     public func bind(_ site: BindingSite) -> BoundStep {
         { _ in
             site.kernels.depthwiseConvolution2D(
-                input: site.inputs[0], weights: site.inputs[1], output: site.output)
+                site.inputs[0], weights: site.inputs[1], output: site.output)
         }
     }
 
@@ -92,15 +92,16 @@ public struct DepthwiseConv2DWeightGradient: Runnable {
         return [[kernelHeight, kernelWidth, inputs[0][3]]]
     }
 
-    public func workspaceCount(inputs: [Shape], outputs: [Shape], threadCount: Int) -> Int {
-        KernelContext.depthwiseConvolution2DWeightGradientWorkspaceCount(
-            input: inputs[0], weights: outputs[0], threadCount: threadCount)
+    public func workspaceCount(inputs: [Shape], outputs: [Shape], kernels: KernelContext) -> Int {
+        kernels.depthwiseConvolution2DWeightGradientWorkspaceCount(
+            inputShape: inputs[0], kernelHeight: kernelHeight, kernelWidth: kernelWidth,
+            threadCount: kernels.pool.threadCount)
     }
 
     public func bind(_ site: BindingSite) -> BoundStep {
         { _ in
             site.kernels.depthwiseConvolution2DWeightGradient(
-                input: site.inputs[0], outputGradient: site.inputs[1], weightGradient: site.output,
+                site.inputs[0], outputGradient: site.inputs[1], weightGradient: site.output,
                 workspace: site.workspace)
         }
     }

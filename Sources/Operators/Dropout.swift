@@ -1,6 +1,7 @@
 import Basics
 import Execution
 import Graphs
+import Kernels
 import Tensors
 
 /// Sets each element to 0 with probability `rate` and scales the others by 1 / (1 − rate).
@@ -34,7 +35,7 @@ public struct Dropout: Runnable {
 
     public var inPlaceCandidates: [(output: Int, input: Int)] { [(0, 0)] }
 
-    public func workspaceCount(inputs: [Shape], outputs: [Shape], threadCount: Int) -> Int {
+    public func workspaceCount(inputs: [Shape], outputs: [Shape], kernels: KernelContext) -> Int {
         inputs[0][0] * MemoryLayout<UInt64>.size / MemoryLayout<Float>.size
     }
 
@@ -46,7 +47,7 @@ public struct Dropout: Runnable {
         return { [rate] state in
             let stepKey = CounterRandom.derive(CounterRandom.mix(state.seed ^ stream), state.step)
             for sample in 0..<batch { keys[sample] = CounterRandom.derive(stepKey, state.sampleIndices[sample]) }
-            site.kernels.dropout(input: site.input, output: site.output, keys: keys, rate: rate)
+            site.kernels.dropout(site.input, output: site.output, keys: keys, rate: rate)
         }
     }
 }

@@ -23,8 +23,8 @@ public struct AbsoluteDifferenceMean: Runnable {
         ]
     }
 
-    public func workspaceCount(inputs: [Shape], outputs: [Shape], threadCount: Int) -> Int {
-        KernelContext.absoluteDifferenceMeanWorkspaceCount(input: inputs[0], threadCount: threadCount)
+    public func workspaceCount(inputs: [Shape], outputs: [Shape], kernels: KernelContext) -> Int {
+        kernels.absoluteDifferenceMeanWorkspaceCount(inputShape: inputs[0], threadCount: kernels.pool.threadCount)
     }
 
     public func bind(_ site: BindingSite) -> BoundStep {
@@ -53,7 +53,8 @@ public struct AbsoluteDifferenceMeanGradient: Runnable {
     public func bind(_ site: BindingSite) -> BoundStep {
         { _ in
             site.kernels.absoluteDifferenceMeanGradient(
-                site.inputs[0], site.inputs[1], outputGradient: site.inputs[2], gradient: site.output)
+                site.inputs[0], site.inputs[1], outputGradient: site.inputs[2], aGradient: site.output,
+                bGradient: nil)
         }
     }
 }
@@ -86,8 +87,8 @@ public struct Smoothness: Runnable {
         return [site.inputs[0].apply(SmoothnessGradient(), [site.inputs[1], site.outputGradient]), nil]
     }
 
-    public func workspaceCount(inputs: [Shape], outputs: [Shape], threadCount: Int) -> Int {
-        KernelContext.smoothnessWorkspaceCount(disparity: inputs[0], threadCount: threadCount)
+    public func workspaceCount(inputs: [Shape], outputs: [Shape], kernels: KernelContext) -> Int {
+        kernels.smoothnessWorkspaceCount(disparityShape: inputs[0], threadCount: kernels.pool.threadCount)
     }
 
     public func bind(_ site: BindingSite) -> BoundStep {
@@ -113,8 +114,8 @@ public struct SmoothnessGradient: Runnable {
         return [inputs[0]]
     }
 
-    public func workspaceCount(inputs: [Shape], outputs: [Shape], threadCount: Int) -> Int {
-        KernelContext.smoothnessGradientWorkspaceCount(disparity: inputs[0], threadCount: threadCount)
+    public func workspaceCount(inputs: [Shape], outputs: [Shape], kernels: KernelContext) -> Int {
+        kernels.smoothnessGradientWorkspaceCount(disparityShape: inputs[0], threadCount: kernels.pool.threadCount)
     }
 
     public func bind(_ site: BindingSite) -> BoundStep {

@@ -34,7 +34,7 @@ public struct MaxPool2D: Runnable {
 
     public func bind(_ site: BindingSite) -> BoundStep {
         { [window, stride] _ in
-            site.kernels.maxPool2D(input: site.input, output: site.output, window: window, stride: stride)
+            site.kernels.maxPool2D(site.input, output: site.output, window: window, stride: stride)
         }
     }
 
@@ -62,7 +62,7 @@ public struct MaxPool2DGradient: Runnable {
     public func bind(_ site: BindingSite) -> BoundStep {
         { [window, stride] _ in
             site.kernels.maxPool2DGradient(
-                input: site.inputs[0], outputGradient: site.inputs[1], inputGradient: site.output, window: window,
+                site.inputs[0], outputGradient: site.inputs[1], inputGradient: site.output, window: window,
                 stride: stride)
         }
     }

@@ -20,7 +20,7 @@ public struct ReLU: Runnable {
     public var inPlaceCandidates: [(output: Int, input: Int)] { [(0, 0)] }
 
     public func bind(_ site: BindingSite) -> BoundStep {
-        { _ in site.kernels.relu(input: site.input, output: site.output) }
+        { _ in site.kernels.relu(site.input, output: site.output) }
     }
 }
 

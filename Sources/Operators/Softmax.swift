@@ -21,7 +21,7 @@ public struct Softmax: Runnable {
     public var inPlaceCandidates: [(output: Int, input: Int)] { [(0, 0)] }
 
     public func bind(_ site: BindingSite) -> BoundStep {
-        { _ in site.kernels.softmax(input: site.input, output: site.output) }
+        { _ in site.kernels.softmax(site.input, output: site.output) }
     }
 
     public func floatOperationCount(inputs: [Shape], outputs: [Shape]) -> Int { 20 * inputs[0].count }

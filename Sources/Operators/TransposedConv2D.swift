@@ -40,9 +40,9 @@ public struct TransposedConv2D: Runnable {
         return results
     }
 
-    public func workspaceCount(inputs: [Shape], outputs: [Shape], threadCount: Int) -> Int {
-        KernelContext.transposedConvolution2DWorkspaceCount(
-            input: inputs[0], weights: inputs[1], geometry: geometry, threadCount: threadCount)
+    public func workspaceCount(inputs: [Shape], outputs: [Shape], kernels: KernelContext) -> Int {
+        kernels.transposedConvolution2DWorkspaceCount(
+            input: inputs[0], weights: inputs[1], geometry: geometry, threadCount: kernels.pool.threadCount)
     }
 
     public func bind(_ site: BindingSite) -> BoundStep {
@@ -80,9 +80,9 @@ public struct TransposedConv2DInputGradient: Runnable {
         return [inputShape]
     }
 
-    public func workspaceCount(inputs: [Shape], outputs: [Shape], threadCount: Int) -> Int {
-        KernelContext.transposedConvolution2DInputGradientWorkspaceCount(
-            input: inputShape, weights: inputs[1], geometry: geometry, threadCount: threadCount)
+    public func workspaceCount(inputs: [Shape], outputs: [Shape], kernels: KernelContext) -> Int {
+        kernels.transposedConvolution2DInputGradientWorkspaceCount(
+            input: inputShape, weights: inputs[1], geometry: geometry, threadCount: kernels.pool.threadCount)
     }
 
     public func bind(_ site: BindingSite) -> BoundStep {
@@ -117,9 +117,9 @@ public struct TransposedConv2DWeightGradient: Runnable {
         return [weights]
     }
 
-    public func workspaceCount(inputs: [Shape], outputs: [Shape], threadCount: Int) -> Int {
-        KernelContext.transposedConvolution2DWeightGradientWorkspaceCount(
-            input: inputs[0], weights: outputs[0], geometry: geometry, threadCount: threadCount)
+    public func workspaceCount(inputs: [Shape], outputs: [Shape], kernels: KernelContext) -> Int {
+        kernels.transposedConvolution2DWeightGradientWorkspaceCount(
+            input: inputs[0], weights: outputs[0], geometry: geometry, threadCount: kernels.pool.threadCount)
     }
 
     public func bind(_ site: BindingSite) -> BoundStep {

@@ -8,6 +8,10 @@ import Testing
 import Threads
 
 @Suite struct PlannerTests {
+    static func kernels(_ threads: Int) -> KernelContext {
+        KernelContext(pool: ForkJoinPool(threadCount: threads, spinMicroseconds: 0))
+    }
+
     static func smallGraph(_ purpose: NetworkGraph.Purpose) throws -> Graph {
         let network = try NetworkRegistry.make(
             "wnet", settings: [("width", "4"), ("levels", "6"), ("dropout", "0.3")])
@@ -19,7 +23,7 @@ import Threads
     func liveBuffersNeverOverlap(_ purpose: NetworkGraph.Purpose) throws {
         let graph = try Self.smallGraph(purpose)
         let plan = MemoryPlan(graph: graph, external: Set(graph.parameters.map(\.value) + graph.buffers.map(\.value)),
-            threadCount: 2, reuse: true)
+            kernels: Self.kernels(2), reuse: true)
         // The owner of each float: simulate execution with every element tagged by the value it belongs to.
         var owner = [Int](repeating: -1, count: plan.arenaCount)
         func span(_ value: Graph.ValueID) -> Range<Int>? {
@@ -61,8 +65,8 @@ import Threads
 
     @Test func planIsCloseToTheLowerBound() throws {
         let graph = try Self.smallGraph(.training)
-        let plan = MemoryPlan(graph: graph, external: [], threadCount: 1, reuse: true)
-        let naive = MemoryPlan(graph: graph, external: [], threadCount: 1, reuse: false)
+        let plan = MemoryPlan(graph: graph, external: [], kernels: Self.kernels(1), reuse: true)
+        let naive = MemoryPlan(graph: graph, external: [], kernels: Self.kernels(1), reuse: false)
         #expect(Double(plan.arenaCount) <= 1.1 * Double(plan.lowerBound))
         #expect(plan.arenaCount < naive.arenaCount / 2)
     }

@@ -1,5 +1,3 @@
-import CKernels
-
 /// Kernel, stride and zero padding of a cross-correlation (or of the transposed operation).
 public struct ConvolutionGeometry: Sendable, Hashable {
     public let kernelHeight: Int
@@ -25,10 +23,10 @@ public struct ConvolutionGeometry: Sendable, Hashable {
     public func transposedWidth(_ width: Int) -> Int { (width - 1) * stride - 2 * padding + kernelWidth }
 
     /// A pointwise convolution reads no neighbours: its patches are the pixels themselves.
-    var isPointwise: Bool { kernelHeight == 1 && kernelWidth == 1 && stride == 1 && padding == 0 }
+    public var isPointwise: Bool { kernelHeight == 1 && kernelWidth == 1 && stride == 1 && padding == 0 }
     /// Transposed: every input pixel owns a block of the output.
-    var isBlockwise: Bool { kernelHeight == stride && kernelWidth == stride && padding == 0 }
-    var taps: Int { kernelHeight * kernelWidth }
+    public var isBlockwise: Bool { kernelHeight == stride && kernelWidth == stride && padding == 0 }
+    public var taps: Int { kernelHeight * kernelWidth }
 }
 
 public enum Activation: Sendable, Hashable { case none, relu }
