@@ -39,14 +39,14 @@ let package = Package(
         .target(name: "Tensors", dependencies: ["Basics"]),
         .target(name: "Shards", dependencies: ["Basics", "CLZ4", "CFilters"]),
         .target(name: "FrameSources", dependencies: ["Basics", "CImages", "CTurboJPEG"]),
-        .target(name: "Collectives", dependencies: ["Basics", "Threads"]),
+        .target(name: "Collectives", dependencies: ["Basics", "Threads", "Tensors"]),
         .target(name: "Telemetry", dependencies: ["Basics"]),
         .target(name: "Metrics", dependencies: ["Basics"]),
         // Level 3
         .target(name: "Graphs", dependencies: ["Basics", "Tensors"]),
         .target(name: "Kernels", dependencies: ["Tensors", "Threads", "CKernels", "COpenBLAS"]),
         .target(name: "Streaming", dependencies: ["Basics", "Shards", "Tensors", "Threads"]),
-        .target(name: "MPICollectives", dependencies: ["Collectives", "CMPI"]),
+        .target(name: "MPICollectives", dependencies: ["Basics", "Collectives", "CMPI"]),
         .target(name: "Checkpoints", dependencies: ["Tensors", "Basics"]),
         // Level 4
         .target(name: "Execution", dependencies: ["Basics", "Graphs", "Kernels", "Tensors", "Threads"]),
