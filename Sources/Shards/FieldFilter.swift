@@ -62,6 +62,9 @@ final class FilterEngine {
     private let planes = ScratchBuffer()
     private let bands = ScratchBuffer()
 
+    /// Levels that this CPU has.
+    static var levels: [Int32] { Array(0...cf_best_level()) }
+
     /// `level`: of CFilters; all levels give the same bytes.
     init(level: Int32 = cf_best_level()) {
         guard let table = cf_filters(level) else { preconditionFailure("filter level \(level) is not on this CPU") }

@@ -176,7 +176,7 @@ public struct Manifest: Sendable, Equatable {
                 name: $0.name, byteCount: $0.bytes, recordCount: $0.records, hash: $0.xxh3_128,
                 indexHash: $0.index_xxh3_64)
         }
-        self.splits = splits
+        self.splits = Self.withAllSplits(splits)
         fields = try file.fields.map { field in
             guard let summary = field.summary, (1...max(1, total)).contains(field.records) else {
                 throw refuse("the summary of field '\(ShardError.printable(field.name))' is not valid")
@@ -186,9 +186,13 @@ public struct Manifest: Sendable, Equatable {
         provenance = file.provenance
     }
 
+    private static func withAllSplits(_ splits: [Split: [String]]) -> [Split: [String]] {
+        Split.allCases.reduce(into: [:]) { $0[$1] = splits[$1] ?? [] }
+    }
+
     init(shards: [ShardSummary], splits: [Split: [String]], fields: [FieldSummary], provenance: [String: String]) {
         self.shards = shards
-        self.splits = splits
+        self.splits = Self.withAllSplits(splits)
         self.fields = fields
         self.provenance = provenance
     }
