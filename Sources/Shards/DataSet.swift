@@ -142,7 +142,8 @@ public final class DataSet: Sendable {
                 }
                 for record in 0..<shard.recordCount where !keys.insert(shard.key(record)).inserted {
                     problems.append(
-                        ShardError(path: shardPath, record: record, key: shard.key(record), "another record has this key"))
+                        ShardError(
+                            path: shardPath, record: record, key: shard.key(record), "another record has this key"))
                 }
             } catch {
                 problems.append(ShardError.wrapping(error, path: shardPath))

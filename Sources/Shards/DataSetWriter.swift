@@ -3,6 +3,7 @@ import Glibc
 
 /// Writes a data set: shards of about equal size for each split, then the manifest. Until `finish` has returned there is
 /// no manifest and therefore no data set; without `finish`, the shards that were written are removed again.
+/// A conversion that was killed leaves shards behind; the next one into the same folder removes them.
 ///
 /// What is written depends on the records, their order and the settings only. Records are appended in order by one
 /// thread; encode them on others with `RecordEncoder`.
@@ -25,7 +26,8 @@ public final class DataSetWriter {
     ///   - provenance: Layout and options, for readers. Must not hold times, hosts or absolute paths.
     /// - Throws: `ShardError` (64) if the folder holds a data set already, `FileError`.
     public init(
-        path: String, targetShardByteCount: Int = DataSetWriter.defaultShardByteCount, provenance: [String: String] = [:]
+        path: String, targetShardByteCount: Int = DataSetWriter.defaultShardByteCount,
+        provenance: [String: String] = [:]
     ) throws {
         precondition(targetShardByteCount > 0)
         self.path = path
@@ -37,7 +39,22 @@ public final class DataSetWriter {
                 exitCode: .usage)
         }
         try Files.createFolder(path)
+        // A conversion that was killed leaves shards without a manifest, which are of no use to anybody: a second run
+        // gives the same folder as an undisturbed first one.
+        for name in try Files.list(path) where Self.isShardName(name) { unlink(path + "/" + name) }
     }
+
+    /// Whether a writer makes files of this name, finished (`train-00000.shard.lz4`) or not (`….partial` behind it).
+    static func isShardName(_ name: String) -> Bool {
+        guard let split = Split.allCases.first(where: { name.hasPrefix($0.rawValue + "-") }) else { return false }
+        let rest = name.dropFirst(split.rawValue.count + 1)
+        let digits = rest.prefix { $0.isASCII && $0.isNumber }
+        let end = rest.dropFirst(digits.count)
+        guard digits.count >= 5, end.hasPrefix(extensionName) else { return false }
+        return end == extensionName || end.hasSuffix(".partial")
+    }
+
+    private static let extensionName = ".shard.lz4"
 
     deinit { abandon() }
 
@@ -93,7 +110,7 @@ public final class DataSetWriter {
         if let writer = open[split] { return writer }
         let number = String(finished[split]?.count ?? 0)
         let digits = String(repeating: "0", count: max(0, 5 - number.count)) + number
-        let writer = try ShardWriter(path: "\(path)/\(split.rawValue)-\(digits).shard.lz4")
+        let writer = try ShardWriter(path: "\(path)/\(split.rawValue)-\(digits)\(Self.extensionName)")
         open[split] = writer
         return writer
     }
@@ -114,7 +131,9 @@ public final class DataSetWriter {
         if !summary.elements.contains(field.element) {
             summary.elements = (summary.elements + [field.element]).sorted { $0.rawValue < $1.rawValue }
         }
-        if !summary.channels.contains(field.channels) { summary.channels = (summary.channels + [field.channels]).sorted() }
+        if !summary.channels.contains(field.channels) {
+            summary.channels = (summary.channels + [field.channels]).sorted()
+        }
         summary.recordCount += 1
         summary.heights = min(summary.heights.lowerBound, field.height)...max(summary.heights.upperBound, field.height)
         summary.widths = min(summary.widths.lowerBound, field.width)...max(summary.widths.upperBound, field.width)

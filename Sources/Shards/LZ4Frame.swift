@@ -106,7 +106,8 @@ enum LZ4Frame {
             }
             if written != target.count {
                 throw Problem(
-                    byteOffset: cursor.byteOffset, text: "LZ4 frame decodes to \(written) bytes, expected \(target.count)")
+                    byteOffset: cursor.byteOffset,
+                    text: "LZ4 frame decodes to \(written) bytes, expected \(target.count)")
             }
             let checksum: UInt32 = try cursor.integer()
             if cursor.remaining != 0 {

@@ -55,7 +55,8 @@ public struct Manifest: Sendable, Equatable {
         let fieldLines = fields.map { field in
             let elements = field.elements.map { Self.quoted($0.name) }.joined(separator: ", ")
             let channels = field.channels.map(String.init).joined(separator: ", ")
-            return "    {\"name\": \(Self.quoted(field.name)), \"elements\": [\(elements)], \"channels\": [\(channels)], "
+            return
+                "    {\"name\": \(Self.quoted(field.name)), \"elements\": [\(elements)], \"channels\": [\(channels)], "
                 + "\"records\": \(field.recordCount), "
                 + "\"heights\": [\(field.heights.lowerBound), \(field.heights.upperBound)], "
                 + "\"widths\": [\(field.widths.lowerBound), \(field.widths.upperBound)], "
@@ -161,7 +162,8 @@ public struct Manifest: Sendable, Equatable {
             for shard in part.shards {
                 guard let count = counts[shard], seen.insert(shard).inserted else {
                     throw refuse(
-                        "split '\(name)' lists shard '\(ShardError.printable(shard))', which is unknown or already used")
+                        "split '\(name)' lists shard '\(ShardError.printable(shard))', which is unknown or already used"
+                    )
                 }
                 records += count
             }
@@ -200,7 +202,9 @@ public struct Manifest: Sendable, Equatable {
     /// Letters, digits, '.', '_' and '-', not beginning with '.' or '-': can't leave the folder or look like an option.
     static func isSafeName(_ name: String) -> Bool {
         let bytes = Array(name.utf8)
-        guard (1...200).contains(bytes.count), let first = bytes.first, first != UInt8(ascii: "."), first != UInt8(ascii: "-") else { return false }
+        guard (1...200).contains(bytes.count), let first = bytes.first, first != UInt8(ascii: "."),
+            first != UInt8(ascii: "-")
+        else { return false }
         return bytes.allSatisfy { byte in
             switch byte {
             case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
@@ -214,7 +218,8 @@ public struct Manifest: Sendable, Equatable {
     private static func isHexadecimal(_ text: String, _ count: Int) -> Bool {
         text.utf8.count == count
             && text.utf8.allSatisfy {
-                (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains($0)
+                (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0)
+                    || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains($0)
             }
     }
 }

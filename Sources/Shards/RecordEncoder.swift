@@ -30,7 +30,9 @@ public struct RecordEncoder: Sendable {
     ///   beyond `ShardLimits`.
     public func encode(_ record: Record) throws -> EncodedRecord {
         func refuse(_ problem: String) -> ShardError {
-            ShardError(path: record.key.isEmpty ? "record" : ShardError.printable(record.key), problem, remedy: "mend this record's source")
+            ShardError(
+                path: record.key.isEmpty ? "record" : ShardError.printable(record.key), problem,
+                remedy: "mend this record's source")
         }
         guard RecordHeader.isValid(record.key, limit: ShardLimits.keyBytes) else {
             throw refuse("its key is not 1…\(ShardLimits.keyBytes) bytes of text without control characters")
@@ -47,7 +49,9 @@ public struct RecordEncoder: Sendable {
             let shape = FieldShape(
                 height: array.height, width: array.width, channels: array.channels, element: array.element)
             guard RecordHeader.isValid(field.name, limit: ShardLimits.fieldNameBytes) else {
-                throw refuse("field name '\(ShardError.printable(field.name))' is not 1…\(ShardLimits.fieldNameBytes) plain bytes")
+                throw refuse(
+                    "field name '\(ShardError.printable(field.name))' is not 1…\(ShardLimits.fieldNameBytes) plain bytes"
+                )
             }
             guard !headers.contains(where: { $0.name == field.name }) else {
                 throw refuse("field '\(field.name)' occurs twice")

@@ -68,7 +68,8 @@ struct ShardFile {
             }
             // Exact tiling: header, records, index, footer, nothing between and nothing behind.
             guard total == UInt64(byteCount) else {
-                throw ShardError(path: path, byteOffset: start, "the footer says \(total) bytes, the file has \(byteCount)")
+                throw ShardError(
+                    path: path, byteOffset: start, "the footer says \(total) bytes, the file has \(byteCount)")
             }
             guard records <= UInt64(ShardLimits.recordsPerShard) else {
                 throw ShardError(
@@ -77,7 +78,8 @@ struct ShardFile {
             }
             guard indexOffset >= UInt64(ShardLayout.headerByteCount), indexOffset <= UInt64(start),
                 indexBytes == UInt64(start) - indexOffset,
-                indexBytes >= UInt64(ShardLayout.skippableHeaderByteCount) + records * UInt64(ShardLayout.indexEntryByteCount),
+                indexBytes >= UInt64(ShardLayout.skippableHeaderByteCount) + records
+                    * UInt64(ShardLayout.indexEntryByteCount),
                 indexBytes <= UInt64(UInt32.max)
             else {
                 throw ShardError(

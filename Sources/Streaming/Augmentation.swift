@@ -17,7 +17,8 @@ public struct AugmentationSettings: Sendable, Equatable {
         guard (0...1).contains(mirrorProbability) else {
             throw Failure(.usage, "mirror probability \(mirrorProbability) is not a probability; give 0…1")
         }
-        guard brightness.lowerBound > 0, gamma.lowerBound > 0, brightness.upperBound < 100, gamma.upperBound < 100 else {
+        guard brightness.lowerBound > 0, gamma.lowerBound > 0, brightness.upperBound < 100, gamma.upperBound < 100
+        else {
             throw Failure(.usage, "brightness \(brightness) and gamma \(gamma) must lie in 0…100, 0 excluded")
         }
         self.mirrorProbability = mirrorProbability

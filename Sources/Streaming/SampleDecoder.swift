@@ -43,7 +43,8 @@ struct SampleDecoder {
     ) throws {
         guard let index = decoder.index(ofField: name) else {
             let names = decoder.fields.map(\.name).joined(separator: ", ")
-            throw error(decoder, sample, "has no field '\(name)', only \(names)", "training needs left and right pictures")
+            throw error(
+                decoder, sample, "has no field '\(name)', only \(names)", "training needs left and right pictures")
         }
         let field = decoder.fields[index]
         try requireSize(field, decoder, sample)

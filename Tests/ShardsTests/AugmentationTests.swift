@@ -12,7 +12,8 @@ import Testing
             let disparity = PixelArray(height: 8, width: 12, channels: 1, floats: (0..<96).map { Float($0 + number) })
             let other = PixelArray(height: 8, width: 12, channels: 1, floats: (0..<96).map { Float(-$0 - number) })
             let fields = pair(number).fields + [.init("disparity", disparity), .init("disparity_right", other)]
-            try writer.append(try RecordEncoder(level: 3).encode(Record(key: "\(number)", fields: fields)), split: .train)
+            try writer.append(
+                try RecordEncoder(level: 3).encode(Record(key: "\(number)", fields: fields)), split: .train)
         }
         try writer.finish()
         return try DataSet(path: folder.path)
@@ -58,7 +59,8 @@ import Testing
             let expected = min(1, 1.5 * plain.left.base[index] * plain.left.base[index])
             #expect(abs(changed.left.base[index] - expected) < 1e-6)
         }
-        let half = try load(data, try AugmentationSettings(mirrorProbability: 0.5, brightness: 0.5...2, gamma: 0.8...1.2))
+        let half = try load(
+            data, try AugmentationSettings(mirrorProbability: 0.5, brightness: 0.5...2, gamma: 0.8...1.2))
         #expect(half.left.buffer.allSatisfy { (0...1).contains($0) })
     }
 

@@ -7,12 +7,14 @@ import Testing
 
 @Suite struct DataSetTests {
     private func write(
-        _ path: String, train: Int = 20, val: Int = 5, target: Int = 2000, provenance: [String: String] = ["layout": "synth"]
+        _ path: String, train: Int = 20, val: Int = 5, target: Int = 2000,
+        provenance: [String: String] = ["layout": "synth"]
     ) throws -> Manifest {
         let writer = try DataSetWriter(path: path, targetShardByteCount: target, provenance: provenance)
         let encoder = RecordEncoder(level: 3)
         for number in 0..<(train + val) {
-            try writer.append(try encoder.encode(pair(number)), split: number % 5 == 4 && number / 5 < val ? .val : .train)
+            try writer.append(
+                try encoder.encode(pair(number)), split: number % 5 == 4 && number / 5 < val ? .val : .train)
         }
         return try writer.finish()
     }
@@ -79,6 +81,15 @@ import Testing
         #expect(throws: ShardError.self) { try DataSetWriter(path: folder.path).finish() }
     }
 
+    @Test func `what a killed conversion left is cleared away, other files stay`() throws {
+        let folder = TemporaryFolder("set")
+        let old = ["train-00007.shard.lz4", "val-00000.shard.lz4", "train-00000.shard.lz4.3k5.partial"]
+        let others = ["notes.txt", "train-1.shard.lz4", "train-00000.shard.lz4x", "trainer-00000.shard.lz4"]
+        for name in old + others { try vandalize(folder.file(name), with: [1]) }
+        let manifest = try write(folder.path)
+        #expect(try Set(Files.list(folder.path)) == Set(others + ["manifest.json"] + manifest.shards.map(\.name)))
+    }
+
     @Test func `a folder that holds a data set is not written over`() throws {
         let folder = TemporaryFolder("set")
         _ = try write(folder.path)
@@ -101,7 +112,9 @@ import Testing
                 try Manifest(decoding: broken, path: path)
             }
         }
-        for count in bytes.indices { #expect(throws: ShardError.self) { try Manifest(decoding: Array(bytes[..<count]), path: path) } }
+        for count in bytes.indices {
+            #expect(throws: ShardError.self) { try Manifest(decoding: Array(bytes[..<count]), path: path) }
+        }
         #expect(throws: ShardError.self) { try Manifest(decoding: bytes + [10], path: path) }
     }
 

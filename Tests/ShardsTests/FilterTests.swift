@@ -4,7 +4,9 @@ import Testing
 @testable import Shards
 
 @Suite struct FilterTests {
-    private func roundTrip(_ array: PixelArray, _ filter: FieldFilter, level: Int32) -> (payload: [UInt8], back: [UInt8]) {
+    private func roundTrip(_ array: PixelArray, _ filter: FieldFilter, level: Int32) -> (
+        payload: [UInt8], back: [UInt8]
+    ) {
         let shape = FieldShape(
             height: array.height, width: array.width, channels: array.channels, element: array.element)
         let engine = FilterEngine(level: level)
@@ -24,7 +26,8 @@ import Testing
                     for width in [1, 2, 3, 8, 15, 16, 17, 31, 47, 130] {
                         let channels = [1, 2, 3, 4, 5][draws.integer(0...4)]
                         let array = draws.array(
-                            height: height, width: width, channels: channels, element: element, style: (height + width) % 3)
+                            height: height, width: width, channels: channels, element: element,
+                            style: (height + width) % 3)
                         let outcomes = FilterEngine.levels.map { roundTrip(array, filter, level: $0) }
                         for outcome in outcomes {
                             #expect(outcome.back == array.bytes, "\(filter) \(height)x\(width)x\(channels) \(element)")

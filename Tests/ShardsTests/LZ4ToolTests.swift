@@ -30,7 +30,10 @@ struct LZ4ToolTests {
         var records = (0..<10).map { draws.record("r\($0)") }
         // More than one block.
         records.append(
-            Record(key: "large", fields: [.init("left", draws.array(height: 1200, width: 1300, channels: 3, element: .uint8, style: 2))]))
+            Record(
+                key: "large",
+                fields: [.init("left", draws.array(height: 1200, width: 1300, channels: 3, element: .uint8, style: 2))])
+        )
         let path = folder.file("a.lz4")
         try writeShard(records, to: path)
         #expect(try LZ4Tool.run(["-t", path]) == 0)

@@ -63,7 +63,8 @@ struct Draws {
     mutating func array(maximumSide: Int = 40) -> PixelArray {
         let sides = [1, 2, 7, 8, 15, 16, 17, 31, 33, maximumSide]
         return array(
-            height: sides[integer(0...9)], width: sides[integer(0...9)], channels: [1, 1, 3, 3, 2, 4, 5][integer(0...6)],
+            height: sides[integer(0...9)], width: sides[integer(0...9)],
+            channels: [1, 1, 3, 3, 2, 4, 5][integer(0...6)],
             element: ElementType.allCases[integer(0...2)], style: integer(0...2))
     }
 
