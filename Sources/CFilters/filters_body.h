@@ -59,7 +59,7 @@ static void CF(predict8)(const uint8_t *picture, size_t height, size_t width, si
 }
 
 // The predictor needs the pixel to the left, so a row is a serial chain; but row y at column x needs row y - 1 only up
-// to column x. Sixteen rows therefore run side by side in the lanes of one vector, each one column behind the row above:
+// to column x. Sixteen rows therefore run side by side in the lanes of one vector, each a column behind the one above:
 // lane k works on column t - k at step t. Blocks of 16 steps are transposed in and out.
 static inline CF_INLINE void CF(unpredict_band)(const uint8_t *residuals, size_t rows, size_t width, uint8_t *carry,
                                                 uint8_t *out, size_t stride) {

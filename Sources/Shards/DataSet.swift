@@ -1,11 +1,7 @@
 import Basics
-import Synchronization
 
 /// An open data set: the manifest in memory, shards opened on first use. Any thread may use it.
 public final class DataSet: Sendable {
-    /// Shards that are open at once: well under the usual limit of 1,024 descriptors per process.
-    private static let openShardLimit = 256
-
     private struct Part {
         /// Positions within `manifest.shards`.
         var shards: [Int] = []
@@ -13,17 +9,10 @@ public final class DataSet: Sendable {
         var starts: [Int] = [0]
     }
 
-    private struct State: ~Copyable {
-        var open: [Int: ShardReader] = [:]
-        /// Oldest use first.
-        var order: [Int] = []
-        var decoders: [RecordDecoder] = []
-    }
-
     public let path: String
     public let manifest: Manifest
     private let parts: [Split: Part]
-    private let state = Mutex(State())
+    private let cache = ShardCache()
 
     /// Reads and validates the manifest. Shards are looked at when they are needed.
     /// - Throws: `ShardError` (65, 66), `FileError` (66, 74).
@@ -67,11 +56,10 @@ public final class DataSet: Sendable {
     /// it wants into memory it has. The decoder must not leave `body`.
     public func withRecord<R>(_ split: Split, _ index: Int, _ body: (RecordDecoder) throws -> R) throws -> R {
         let (shard, number) = try locate(split, index)
-        // A decoder's megabytes of scratch memory go from user to user instead of to the allocator.
-        let decoder = Held(state.withLock { state in Held(state.decoders.popLast() ?? RecordDecoder()) }.decoder)
-        defer { state.withLock { $0.decoders.append(decoder.decoder) } }
-        try decoder.decoder.load(shard, number)
-        return try body(decoder.decoder)
+        let decoder = cache.takeDecoder()
+        defer { cache.giveBack(decoder) }
+        try decoder.load(shard, number)
+        return try body(decoder)
     }
 
     /// Shard file and number within it of record `index` of a split, opened.
@@ -90,24 +78,9 @@ public final class DataSet: Sendable {
     }
 
     private func shard(_ number: Int) throws -> ShardReader {
-        let known = state.withLock { state -> ShardReader? in
-            guard let shard = state.open[number] else { return nil }
-            if state.order.last != number, let place = state.order.firstIndex(of: number) {
-                state.order.remove(at: place)
-                state.order.append(number)
-            }
-            return shard
-        }
-        if let known { return known }
+        if let known = cache.shard(number) { return known }
         // Opened outside the lock: another thread may do the same, then one of the two is dropped.
-        let opened = try openShard(number)
-        return state.withLock { state in
-            if let other = state.open[number] { return other }
-            if state.order.count >= Self.openShardLimit { state.open[state.order.removeFirst()] = nil }
-            state.open[number] = opened
-            state.order.append(number)
-            return opened
-        }
+        return cache.keep(try openShard(number), as: number)
     }
 
     private func openShard(_ number: Int) throws -> ShardReader {
@@ -118,8 +91,8 @@ public final class DataSet: Sendable {
         else {
             throw ShardError(
                 path: shard.path,
-                "\(shard.recordCount) records in \(shard.byteCount) bytes with index \(shard.indexHash), the manifest says "
-                    + "\(summary.recordCount) in \(summary.byteCount) with \(summary.indexHash)")
+                "\(shard.recordCount) records in \(shard.byteCount) bytes with index \(shard.indexHash), "
+                    + "the manifest says \(summary.recordCount) in \(summary.byteCount) with \(summary.indexHash)")
         }
         return shard
     }
@@ -161,11 +134,4 @@ public final class DataSet: Sendable {
             return [ShardError.wrapping(error, path: path)]
         }
     }
-}
-
-/// Moves a decoder out of the pool. It is not Sendable, and needn't be: it is either in the pool, under the lock, or in
-/// the hands of exactly one caller of `withRecord`.
-private struct Held: @unchecked Sendable {
-    let decoder: RecordDecoder
-    init(_ decoder: RecordDecoder) { self.decoder = decoder }
 }

@@ -1,8 +1,8 @@
 import Basics
 import Glibc
 
-/// Writes a data set: shards of about equal size for each split, then the manifest. Until `finish` has returned there is
-/// no manifest and therefore no data set; without `finish`, the shards that were written are removed again.
+/// Writes a data set: shards of about equal size for each split, then the manifest. Until `finish` has returned there
+/// is no manifest and therefore no data set; without `finish`, the shards that were written are removed again.
 /// A conversion that was killed leaves shards behind; the next one into the same folder removes them.
 ///
 /// What is written depends on the records, their order and the settings only. Records are appended in order by one

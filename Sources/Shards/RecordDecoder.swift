@@ -60,7 +60,8 @@ public final class RecordDecoder {
 
     public func index(ofField name: String) -> Int? { header.fields.firstIndex { $0.name == name } }
 
-    /// Decodes field `index` of the loaded record into `target`, which holds exactly its bytes, and verifies the result.
+    /// Decodes field `index` of the loaded record into `target`, which holds exactly its bytes, and verifies the
+    /// result.
     public func decodeField(_ index: Int, into target: UnsafeMutableRawBufferPointer) throws {
         try decodeField(index, into: target, checkContent: false)
     }

@@ -5,8 +5,8 @@ import Threads
 
 /// Loads lane batches ahead of a consumer on threads of its own, in the order of a schedule.
 ///
-/// Threads take tasks by number and finish them in any order; the consumer gets them in order, so that neither the number
-/// of threads nor chance shows. At most `prefetch` batches are loaded ahead. (A `BoundedQueue` would do for one thread;
+/// Threads take tasks by number and finish them in any order; the consumer gets them in order, so that neither the
+/// number of threads nor chance shows. At most `prefetch` batches are loaded ahead. (A `BoundedQueue` would do for one thread;
 /// with several it would need the reordering that this class is.)
 public final class BatchLoader: @unchecked Sendable {
     public struct Settings: Sendable {

@@ -33,8 +33,8 @@ public final class LaneBatch: @unchecked Sendable {
     public var left: TensorView { TensorView(leftArena.base, [count, height, width, 3]) }
     /// `[N, H, W, 3]` float32 in 0…1, 64-byte aligned.
     public var right: TensorView { TensorView(rightArena.base, [count, height, width, 3]) }
-    /// `[N, H, W, 1]` disparity of the left view's pixels, NaN = unknown (all of a record that has none); nil if the loader
-    /// was not asked for it.
+    /// `[N, H, W, 1]` disparity of the left view's pixels, NaN = unknown (all of a record that has none); nil if the
+    /// loader was not asked for it.
     public var disparity: TensorView? { disparityArena.map { TensorView($0.base, [count, height, width, 1]) } }
 
     /// `position`'s picture: `height * width * 3` floats.

@@ -12,7 +12,7 @@ public struct SampleOrder: Sendable {
     public let laneBatch: Int
 
     public struct Sample: Sendable, Equatable {
-        /// Counts all samples that the run has ever seen: step × global batch + lane × lane batch + position. Keys dropout.
+        /// Counts the samples of the run: step × global batch + lane × lane batch + position. Keys dropout.
         public let globalIndex: Int
         public let epoch: Int
         /// Index within the split.
