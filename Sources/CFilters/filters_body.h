@@ -216,22 +216,22 @@ static void CF(join_bits)(const uint8_t *planes, size_t count, uint8_t *bytes) {
     }
 }
 
-// Multiplying by the double nearest to 1 / 255 and rounding once gives 1 for 255 and needs no division.
+// A division, not a multiplication by a rounded 1 / 255: correctly rounded, and 255 gives exactly 1.
 static void CF(expand8)(const uint8_t *picture, size_t pixels, size_t channels, float *out) {
     if (channels == 3) {
-        for (size_t i = 0; i < 3 * pixels; ++i) out[i] = (float)((double)picture[i] * (1.0 / 255.0));
+        for (size_t i = 0; i < 3 * pixels; ++i) out[i] = (float)picture[i] / 255.0f;
     } else {
         for (size_t i = 0; i < pixels; ++i)
-            out[3 * i] = out[3 * i + 1] = out[3 * i + 2] = (float)((double)picture[i] * (1.0 / 255.0));
+            out[3 * i] = out[3 * i + 1] = out[3 * i + 2] = (float)picture[i] / 255.0f;
     }
 }
 
 static void CF(expand16)(const uint16_t *picture, size_t pixels, size_t channels, float *out) {
     if (channels == 3) {
-        for (size_t i = 0; i < 3 * pixels; ++i) out[i] = (float)((double)picture[i] * (1.0 / 65535.0));
+        for (size_t i = 0; i < 3 * pixels; ++i) out[i] = (float)picture[i] / 65535.0f;
     } else {
         for (size_t i = 0; i < pixels; ++i)
-            out[3 * i] = out[3 * i + 1] = out[3 * i + 2] = (float)((double)picture[i] * (1.0 / 65535.0));
+            out[3 * i] = out[3 * i + 1] = out[3 * i + 2] = (float)picture[i] / 65535.0f;
     }
 }
 

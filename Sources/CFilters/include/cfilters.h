@@ -1,6 +1,6 @@
 // Reversible filters that make pictures and maps smaller under LZ4, and the conversion of pictures to float32.
 //
-// Every function is pure integer arithmetic modulo 2^bits (or one correctly rounded multiplication), so that all
+// Every function is pure integer arithmetic modulo 2^bits (or one correctly rounded division), so that all
 // instruction levels give the same bytes; no function allocates, locks or fails. Callers check sizes:
 // height, width, channels >= 1 and height * width * channels * 4 < 2^62.
 #pragma once
@@ -22,7 +22,7 @@ typedef struct cf_table {
     void (*split_bits)(const uint8_t *bytes, size_t count, uint8_t *planes);
     void (*join_bits)(const uint8_t *planes, size_t count, uint8_t *bytes);
     /// float32 0…1 [h][w][3] <- uint8 / uint16 picture [h][w][channels], channels 1 (repeated) or 3;
-    /// value * (1 / 255) rounded from double, so that 255 gives exactly 1.
+    /// value / 255 or value / 65535, correctly rounded.
     void (*expand8)(const uint8_t *picture, size_t pixels, size_t channels, float *out);
     void (*expand16)(const uint16_t *picture, size_t pixels, size_t channels, float *out);
 } cf_table;
