@@ -2,6 +2,7 @@
 #if defined(__x86_64__)
 #include "levels.h"
 #pragma clang diagnostic ignored "-Wpsabi"  // wide vectors only pass between inlined functions
+#define CK_LANES 16
 #define CK_TABLE ck_kernels_avx512
 #pragma clang attribute push(__attribute__((target("avx512f,avx512vl,avx512dq,avx512bw"))), apply_to = function)
 #include "bodies.inc"

@@ -24,6 +24,15 @@ CK_TYPES(16)
 #define ST(W, p, v) (*(vf##W##u *)(p) = (v))
 #define LDD(W, p) ((vd##W)(*(const vd##W##u *)(p)))
 #define STD(W, p, v) (*(vd##W##u *)(p) = (v))
+// The same with one register of the level (CK_LANES floats): for loops that keep many values at once, without sums over
+// lanes.
+#define CK_PASTE(a, b) a##b
+#define CK_VECTOR(lanes) CK_PASTE(vf, lanes)
+typedef CK_VECTOR(CK_LANES) vfn;
+#define LD_OF(W, p) LD(W, p)
+#define ST_OF(W, p, v) ST(W, p, v)
+#define LDN(p) LD_OF(CK_LANES, p)
+#define STN(p, v) ST_OF(CK_LANES, p, v)
 #define ALL(W, s) ((vf##W)(s))
 #define WIDEN(W, v) __builtin_convertvector(v, vd##W)
 
@@ -81,6 +90,9 @@ CK_INLINE float max_lanes(vf16 v) {
     vf2 c = b.lo > b.hi ? b.lo : b.hi;
     return c.x > c.y ? c.x : c.y;
 }
+
+/// How far ahead kernels that walk memory in tiles ask for it (16 KiB; measured best of 4 … 64 KiB).
+enum { CK_AHEAD_FLOATS = 4096 };
 
 CK_INLINE long smaller(long a, long b) { return a < b ? a : b; }
 CK_INLINE long larger(long a, long b) { return a > b ? a : b; }

@@ -36,7 +36,7 @@ extension KernelContext {
         2 * weightGradientChunks(inputShape).count * kernelHeight * kernelWidth * inputShape[3]
     }
 
-    /// dW `[kh, kw, C]`: float32 sums over 32 pixels at most, float64 beyond, chunks in index order.
+    /// dW `[kh, kw, C]`: float32 sums over 64 products at most, float64 beyond, chunks in index order.
     public func depthwiseConvolution2DWeightGradient(
         _ input: TensorView, outputGradient: TensorView, weightGradient: TensorView,
         workspace: UnsafeMutablePointer<Float>
