@@ -19,12 +19,13 @@ public final class LaneEngine {
         self.network = network
         layout = ReducedLayout(graph: network, state: state)
         result = FloatArena(count: layout.count)
-        executor = Executor(
+        let executor = Executor(
             network.graph,
             memory: .init(
                 parameters: state.parameterArena.base, statistics: nil, gradients: result.base,
                 batchStatistics: result.base + layout.statisticOffset),
             kernels: kernels)
+        self.executor = executor
         losses = network.lossNames.map { name in
             guard let view = executor.output(name) else { preconditionFailure("no output \(name)") }
             return view
