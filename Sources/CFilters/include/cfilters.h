@@ -1,1 +1,51 @@
+// Reversible filters that make pictures and maps smaller under LZ4, and the conversion of pictures to float32.
+//
+// Every function is pure integer arithmetic modulo 2^bits (or one correctly rounded division), so that all
+// instruction levels give the same bytes; no function allocates, locks or fails. Callers check sizes:
+// height, width, channels >= 1 and height * width * channels * 4 < 2^62.
 #pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+/// Instruction levels of the filter bodies. Level 0 is what every CPU of the architecture has.
+enum { CF_LEVEL_BASELINE = 0, CF_LEVEL_AVX2 = 1, CF_LEVEL_COUNT = 2 };
+
+typedef struct cf_table {
+    /// residual planes [c][h][w] (zigzag, uint8) <- picture [h][w][c].
+    void (*predict8)(const uint8_t *picture, size_t height, size_t width, size_t channels, uint8_t *residuals);
+    /// Inverse of predict8. `residuals` must have CF_PADDING readable bytes before and behind it; `scratch` holds
+    /// cf_scratch_bytes(width, channels).
+    void (*unpredict8)(const uint8_t *residuals, size_t height, size_t width, size_t channels, uint8_t *picture,
+                       uint8_t *scratch);
+    /// Bit planes: output byte i of plane p holds bit p of bytes 8i … 8i+7 (first byte = lowest bit); planes 7 … 0 in
+    /// that order, each (count + 7) / 8 bytes.
+    void (*split_bits)(const uint8_t *bytes, size_t count, uint8_t *planes);
+    void (*join_bits)(const uint8_t *planes, size_t count, uint8_t *bytes);
+    /// float32 0…1 [h][w][3] <- uint8 / uint16 picture [h][w][channels], channels 1 (repeated) or 3;
+    /// value / 255 or value / 65535, correctly rounded.
+    void (*expand8)(const uint8_t *picture, size_t pixels, size_t channels, float *out);
+    void (*expand16)(const uint16_t *picture, size_t pixels, size_t channels, float *out);
+} cf_table;
+
+/// Bytes that must be readable before and behind the residuals given to `unpredict8`.
+#define CF_PADDING 64
+
+/// Table of a level, or NULL where this CPU or architecture lacks it.
+const cf_table *cf_filters(int level);
+/// The highest level that this CPU has.
+int cf_best_level(void);
+
+size_t cf_scratch_bytes(size_t width, size_t channels);
+/// Bytes of `count` bytes split into 8 bit planes.
+static inline size_t cf_bit_plane_bytes(size_t count) { return (count + 7) / 8 * 8; }
+
+// 16 and 32 bit elements: the same predictor, element by element. float32 goes through its bit pattern, folded so that
+// the order of integers is the order of floats; NaN payloads survive because nothing but integers is touched.
+void cf_predict16(const uint16_t *picture, size_t height, size_t width, size_t channels, uint16_t *residuals);
+void cf_unpredict16(const uint16_t *residuals, size_t height, size_t width, size_t channels, uint16_t *picture);
+void cf_predict32(const uint32_t *picture, size_t height, size_t width, size_t channels, uint32_t *residuals);
+void cf_unpredict32(const uint32_t *residuals, size_t height, size_t width, size_t channels, uint32_t *picture);
+
+// Byte planes: byte p of element i goes to planes[p * count + i]; most significant byte's plane first.
+void cf_split_bytes(const uint8_t *elements, size_t count, size_t element_bytes, uint8_t *planes);
+void cf_join_bytes(const uint8_t *planes, size_t count, size_t element_bytes, uint8_t *elements);

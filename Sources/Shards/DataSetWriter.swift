@@ -1,0 +1,144 @@
+import Basics
+import Glibc
+
+/// Writes a data set: shards of about equal size for each split, then the manifest. Until `finish` has returned there
+/// is no manifest and therefore no data set; without `finish`, the shards that were written are removed again.
+/// A conversion that was killed leaves shards behind; the next one into the same folder removes them.
+///
+/// What is written depends on the records, their order and the settings only. Records are appended in order by one
+/// thread; encode them on others with `RecordEncoder`.
+public final class DataSetWriter {
+    public let path: String
+    public let targetShardByteCount: Int
+    private let provenance: [String: String]
+    private var open: [Split: ShardWriter] = [:]
+    private var finished: [Split: [ShardSummary]] = [:]
+    private var keys: Set<String> = []
+    private var fields: [String: Manifest.FieldSummary] = [:]
+    private var isFinished = false
+
+    public static let defaultShardByteCount = 64 << 20
+
+    /// - Parameters:
+    ///   - path: Folder of the data set; made if it isn't there. One that holds a manifest is refused.
+    ///   - targetShardByteCount: A shard ends before the record that would take it past this size (a larger record
+    ///     gets a shard of its own).
+    ///   - provenance: Layout and options, for readers. Must not hold times, hosts or absolute paths.
+    /// - Throws: `ShardError` (64) if the folder holds a data set already, `FileError`.
+    public init(
+        path: String, targetShardByteCount: Int = DataSetWriter.defaultShardByteCount,
+        provenance: [String: String] = [:]
+    ) throws {
+        precondition(targetShardByteCount > 0)
+        self.path = path
+        self.targetShardByteCount = targetShardByteCount
+        self.provenance = provenance
+        if Files.exists(path + "/" + Manifest.fileName) {
+            throw ShardError(
+                path: path, "holds a data set already", remedy: "choose another folder or remove this one",
+                exitCode: .usage)
+        }
+        try Files.createFolder(path)
+        // A conversion that was killed leaves shards without a manifest, which are of no use to anybody: a second run
+        // gives the same folder as an undisturbed first one.
+        for name in try Files.list(path) where Self.isShardName(name) { unlink(path + "/" + name) }
+    }
+
+    /// Whether a writer makes files of this name, finished (`train-00000.shard.lz4`) or not (`….partial` behind it).
+    static func isShardName(_ name: String) -> Bool {
+        guard let split = Split.allCases.first(where: { name.hasPrefix($0.rawValue + "-") }) else { return false }
+        let rest = name.dropFirst(split.rawValue.count + 1)
+        let digits = rest.prefix { $0.isASCII && $0.isNumber }
+        let end = rest.dropFirst(digits.count)
+        guard digits.count >= 5, end.hasPrefix(extensionName) else { return false }
+        return end == extensionName || end.hasSuffix(".partial")
+    }
+
+    private static let extensionName = ".shard.lz4"
+
+    deinit { abandon() }
+
+    public var recordCount: Int { keys.count }
+
+    /// - Throws: `ShardError` (65) for a key that occurs twice, `FileError`.
+    public func append(_ record: EncodedRecord, split: Split) throws {
+        precondition(!isFinished, "append to a finished data set")
+        guard keys.insert(record.key).inserted else {
+            throw ShardError(
+                path: path, key: record.key, "two records have this key", remedy: "give every record its own name")
+        }
+        var writer = try self.writer(split)
+        if writer.recordCount > 0,
+            writer.byteCount + ShardWriter.growth(of: record) > targetShardByteCount
+                || writer.recordCount == ShardLimits.recordsPerShard
+        {
+            try close(split)
+            writer = try self.writer(split)
+        }
+        try writer.append(record)
+        for field in record.fields { summarize(field) }
+    }
+
+    /// Closes the shards and publishes the manifest.
+    /// - Throws: `ShardError` (65) if there are no records, `FileError`.
+    @discardableResult
+    public func finish() throws -> Manifest {
+        precondition(!isFinished, "finish of a finished data set")
+        guard !keys.isEmpty else {
+            throw ShardError(path: path, "no records were written", remedy: "check the input")
+        }
+        for split in Split.allCases where open[split] != nil { try close(split) }
+        let manifest = Manifest(
+            shards: Split.allCases.flatMap { finished[$0] ?? [] },
+            splits: finished.mapValues { $0.map(\.name) },
+            fields: fields.values.sorted { $0.name < $1.name }, provenance: provenance)
+        try AtomicFileWriter.write(manifest.encoded(), to: path + "/" + Manifest.fileName)
+        isFinished = true
+        return manifest
+    }
+
+    /// Removes the shards of an unfinished data set. Called by `deinit`.
+    public func abandon() {
+        guard !isFinished else { return }
+        isFinished = true
+        for writer in open.values { writer.abandon() }
+        open = [:]
+        for summary in finished.values.joined() { unlink(path + "/" + summary.name) }
+    }
+
+    private func writer(_ split: Split) throws -> ShardWriter {
+        if let writer = open[split] { return writer }
+        let number = String(finished[split]?.count ?? 0)
+        let digits = String(repeating: "0", count: max(0, 5 - number.count)) + number
+        let writer = try ShardWriter(path: "\(path)/\(split.rawValue)-\(digits)\(Self.extensionName)")
+        open[split] = writer
+        return writer
+    }
+
+    private func close(_ split: Split) throws {
+        guard let writer = open.removeValue(forKey: split) else { return }
+        finished[split, default: []].append(try writer.finish())
+    }
+
+    private func summarize(_ field: FieldDescription) {
+        guard var summary = fields[field.name] else {
+            fields[field.name] = Manifest.FieldSummary(
+                name: field.name, elements: [field.element], channels: [field.channels], recordCount: 1,
+                heights: field.height...field.height, widths: field.width...field.width, byteCount: field.byteCount,
+                storedByteCount: field.storedByteCount)
+            return
+        }
+        if !summary.elements.contains(field.element) {
+            summary.elements = (summary.elements + [field.element]).sorted { $0.rawValue < $1.rawValue }
+        }
+        if !summary.channels.contains(field.channels) {
+            summary.channels = (summary.channels + [field.channels]).sorted()
+        }
+        summary.recordCount += 1
+        summary.heights = min(summary.heights.lowerBound, field.height)...max(summary.heights.upperBound, field.height)
+        summary.widths = min(summary.widths.lowerBound, field.width)...max(summary.widths.upperBound, field.width)
+        summary.byteCount += field.byteCount
+        summary.storedByteCount += field.storedByteCount
+        fields[field.name] = summary
+    }
+}

@@ -1,0 +1,144 @@
+import Basics
+
+/// Reads and verifies records of shards, keeping its scratch memory from one to the next. One per thread.
+public final class RecordDecoder {
+    private let engine = FilterEngine()
+    private let stored = ScratchBuffer()
+    private let headerBytes = ScratchBuffer()
+    private let payload = ScratchBuffer()
+    private let pixels = ScratchBuffer()
+    // The record that was loaded last.
+    private var path = ""
+    private var number = 0
+    private var entry = ShardReader.Entry()
+    private var header = RecordHeader(key: "", fields: [])
+
+    public init() {}
+
+    /// Key of the loaded record.
+    public var key: String { header.key }
+
+    /// Fields of the loaded record, in stored order.
+    public var fields: [FieldDescription] {
+        header.fields.map(\.description)
+    }
+
+    /// Reads record `number`'s stored bytes, verifies them and its header. Fields are decoded on request.
+    /// - Throws: `ShardError`, `FileError`.
+    public func load(_ shard: ShardReader, _ number: Int) throws {
+        path = shard.path
+        self.number = number
+        entry = shard.entries[number]
+        header = RecordHeader(key: "", fields: [])
+        let bytes = stored.bytes(entry.storedByteCount)
+        try shard.read(bytes, at: entry.byteOffset)
+        let found = Hash.xxh64(UnsafeRawBufferPointer(bytes))
+        guard found == entry.hash else {
+            throw error(
+                "stored bytes hash to \(Hash.hexadecimal(found)), the index says \(Hash.hexadecimal(entry.hash))",
+                key: shard.key(number))
+        }
+        // The header's own size stands in its LZ4 frame; the limit comes first.
+        let frame = UnsafeRawBufferPointer(rebasing: bytes[0..<entry.headerStoredByteCount])
+        guard frame.count >= LZ4Frame.minimumByteCount else { throw error("its header frame is cut off") }
+        let size = UInt64(littleEndian: frame.loadUnaligned(fromByteOffset: 6, as: UInt64.self))
+        guard size <= UInt64(ShardLimits.recordHeaderBytes) else { throw error("its header claims \(size) bytes") }
+        let target = headerBytes.bytes(Int(size))
+        try decode(frame, into: target, at: 0)
+        do {
+            header = try RecordHeader(
+                decoding: UnsafeRawBufferPointer(target), fieldsStoredByteCount: entry.storedByteCount - frame.count)
+        } catch {
+            throw self.error(error.text)
+        }
+        let decoded = header.decodedByteCount(headerByteCount: Int(size))
+        guard decoded == entry.decodedByteCount, header.key == shard.key(number) else {
+            let problem = "its header (\(decoded) bytes) and the index (\(entry.decodedByteCount) bytes) disagree"
+            throw error(problem)
+        }
+    }
+
+    public func index(ofField name: String) -> Int? { header.fields.firstIndex { $0.name == name } }
+
+    /// Decodes field `index` of the loaded record into `target`, which holds exactly its bytes, and verifies the
+    /// result.
+    public func decodeField(_ index: Int, into target: UnsafeMutableRawBufferPointer) throws {
+        try decodeField(index, into: target, checkContent: false)
+    }
+
+    func decodeField(_ index: Int, into target: UnsafeMutableRawBufferPointer, checkContent: Bool) throws {
+        let field = header.fields[index]
+        precondition(target.count == field.shape.byteCount, "field '\(field.name)' into \(target.count) bytes")
+        let start = header.fields[..<index].reduce(entry.headerStoredByteCount) { $0 + $1.storedByteCount }
+        let all = stored.bytes(entry.storedByteCount)
+        let frame = UnsafeRawBufferPointer(rebasing: all[start..<(start + field.storedByteCount)])
+        if field.filter == .none {
+            try decode(frame, into: target, at: start, checkContent: checkContent)
+        } else {
+            let filtered = payload.bytes(field.payloadByteCount)
+            try decode(frame, into: filtered, at: start, checkContent: checkContent)
+            engine.invert(field.filter, field.shape, from: UnsafeRawBufferPointer(filtered), to: target)
+        }
+        let found = Hash.xxh64(UnsafeRawBufferPointer(target))
+        guard found == field.hash else {
+            throw error(
+                "field '\(field.name)' decodes to hash \(Hash.hexadecimal(found)), "
+                    + "its header says \(Hash.hexadecimal(field.hash))", offset: start)
+        }
+    }
+
+    /// Decodes field `index` into scratch memory that is valid until the next call.
+    public func fieldBytes(_ index: Int) throws -> UnsafeRawBufferPointer {
+        let target = pixels.bytes(header.fields[index].shape.byteCount)
+        try decodeField(index, into: target)
+        return UnsafeRawBufferPointer(target)
+    }
+
+    /// The loaded record, all fields decoded.
+    public func record() throws -> Record {
+        var fields: [Record.Field] = []
+        for (index, field) in header.fields.enumerated() {
+            let shape = field.shape
+            let bytes = try [UInt8](unsafeUninitializedCapacity: shape.byteCount) { buffer, count in
+                let target = UnsafeMutableRawBufferPointer(start: buffer.baseAddress, count: shape.byteCount)
+                try decodeField(index, into: target)
+                count = shape.byteCount
+            }
+            fields.append(
+                Record.Field(
+                    field.name,
+                    PixelArray(
+                        height: shape.height, width: shape.width, channels: shape.channels, element: shape.element,
+                        bytes: bytes)))
+        }
+        return Record(key: header.key, fields: fields)
+    }
+
+    /// Decodes everything that the loaded record holds, LZ4's own checksums included.
+    func verifyLoaded() throws {
+        let bytes = stored.bytes(entry.storedByteCount)
+        let frame = UnsafeRawBufferPointer(rebasing: bytes[0..<entry.headerStoredByteCount])
+        let size = Int(UInt64(littleEndian: frame.loadUnaligned(fromByteOffset: 6, as: UInt64.self)))
+        try decode(frame, into: headerBytes.bytes(size), at: 0, checkContent: true)
+        for (index, field) in header.fields.enumerated() {
+            try decodeField(index, into: pixels.bytes(field.shape.byteCount), checkContent: true)
+        }
+    }
+
+    private func decode(
+        _ frame: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer, at offset: Int,
+        checkContent: Bool = false
+    ) throws {
+        do {
+            try LZ4Frame.decode(frame, into: target, checkContent: checkContent)
+        } catch {
+            throw self.error(error.text, offset: offset + error.byteOffset)
+        }
+    }
+
+    private func error(_ problem: String, offset: Int = 0, key: String? = nil) -> ShardError {
+        let name = key ?? (header.key.isEmpty ? nil : header.key)
+        return ShardError(
+            path: path, record: number, key: name, byteOffset: entry.byteOffset + offset, problem)
+    }
+}

@@ -1,0 +1,188 @@
+import Basics
+import Glibc
+import Shards
+import Threads
+
+/// Loads lane batches ahead of a consumer on threads of its own, in the order of a schedule.
+///
+/// Threads take tasks by number and finish them in any order; the consumer gets them in order, so that neither the
+/// number of threads nor chance shows. At most `prefetch` batches are loaded ahead. (A `BoundedQueue` would do for one thread;
+/// with several it would need the reordering that this class is.)
+public final class BatchLoader: @unchecked Sendable {
+    public struct Settings: Sendable {
+        /// Training size, pixels. Records of another size are an error (65).
+        public var height: Int
+        public var width: Int
+        /// Batches loaded ahead of the consumer.
+        public var prefetch = 4
+        public var threadCount = 1
+        /// Whether batches have `disparity`.
+        public var wantsDisparity = false
+        public var augmentation = AugmentationSettings.off
+        /// Key of the augmentation.
+        public var seed: UInt64 = 0
+
+        public init(height: Int, width: Int) {
+            self.height = height
+            self.width = width
+        }
+    }
+
+    private let core: LoaderCore
+    private var threads: [WorkerThread] = []
+    private var next = 0
+    /// Seconds that `nextBatch` has waited for data so far.
+    public private(set) var waitSeconds = 0.0
+
+    /// Starts loading at once.
+    public init(data: DataSet, split: Split, schedule: LaneSchedule, settings: Settings) {
+        precondition(settings.prefetch > 0 && settings.threadCount > 0 && settings.height > 0 && settings.width > 0)
+        let core = LoaderCore(data: data, split: split, schedule: schedule, settings: settings)
+        self.core = core
+        for number in 0..<min(settings.threadCount, settings.prefetch) {
+            threads.append(WorkerThread(name: "loader \(number)") { core.work() })
+        }
+    }
+
+    deinit { shutDown() }
+
+    /// The next batch of the schedule, or nil after the last. For one consumer thread.
+    /// - Throws: What went wrong while loading this very batch (`ShardError`, `FileError`); batches before it are
+    ///   delivered, and every later call throws the same again.
+    public func nextBatch() throws -> LaneBatch? {
+        if next >= core.schedule.taskCount { return nil }
+        let start = monotonicSeconds()
+        let result = core.take(next)
+        waitSeconds += monotonicSeconds() - start
+        let batch = try result.get()
+        next += 1
+        return batch
+    }
+
+    /// Gives a batch's buffers back for reuse. The batch must not be used afterwards. Any thread may call this.
+    public func recycle(_ batch: LaneBatch) { core.recycle(batch) }
+
+    /// Stops and joins the threads; what was loaded ahead is dropped. Safe at any time, and a second time. `nextBatch`
+    /// must not be called afterwards.
+    public func shutDown() {
+        core.stop()
+        for thread in threads { thread.join() }
+        threads = []
+    }
+}
+
+/// What loader threads and consumer share. Separate from `BatchLoader`, so that threads don't keep that alive and its
+/// `deinit` can end them.
+private final class LoaderCore: @unchecked Sendable {
+    let schedule: LaneSchedule
+    private let decoder: SampleDecoder
+    private let prefetch: Int
+    private let wantsDisparity: Bool
+    // All below is under the mutex.
+    private let mutex: UnsafeMutablePointer<pthread_mutex_t>
+    private let condition: UnsafeMutablePointer<pthread_cond_t>
+    private var nextTask = 0
+    private var consumed = 0
+    private var isStopping = false
+    /// Task number modulo `prefetch`: at most `prefetch` tasks are under way or waiting.
+    private var slots: [Result<LaneBatch, any Error>?]
+    private var free: [LaneBatch] = []
+
+    init(data: DataSet, split: Split, schedule: LaneSchedule, settings: BatchLoader.Settings) {
+        self.schedule = schedule
+        prefetch = settings.prefetch
+        wantsDisparity = settings.wantsDisparity
+        decoder = SampleDecoder(
+            data: data, split: split, height: settings.height, width: settings.width,
+            augmentation: settings.augmentation, seed: settings.seed)
+        slots = Array(repeating: nil, count: settings.prefetch)
+        mutex = .allocate(capacity: 1)
+        condition = .allocate(capacity: 1)
+        pthread_mutex_init(mutex, nil)
+        pthread_cond_init(condition, nil)
+    }
+
+    deinit {
+        pthread_mutex_destroy(mutex)
+        pthread_cond_destroy(condition)
+        mutex.deallocate()
+        condition.deallocate()
+    }
+
+    func work() {
+        while let (number, recycled) = begin() {
+            // Never waits for a buffer: the consumer may hold as many batches as it likes.
+            let batch =
+                recycled
+                ?? LaneBatch(
+                    capacity: schedule.largestBatch, height: decoder.height, width: decoder.width,
+                    hasDisparity: wantsDisparity,
+                    owner: ObjectIdentifier(self))
+            let result = Result<LaneBatch, any Error> {
+                let task = schedule.task(number)
+                precondition(task.samples.count <= schedule.largestBatch, "\(task.samples.count) samples in a task")
+                batch.step = task.step
+                batch.lane = task.lane
+                batch.samples = task.samples
+                for (position, sample) in task.samples.enumerated() {
+                    try decoder.decode(sample, position: position, into: batch)
+                }
+                return batch
+            }
+            finish(number, result)
+        }
+    }
+
+    /// Waits until a task may be begun. nil: the thread should end.
+    private func begin() -> (Int, LaneBatch?)? {
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        while !isStopping && nextTask < schedule.taskCount && nextTask >= consumed + prefetch {
+            pthread_cond_wait(condition, mutex)
+        }
+        if isStopping || nextTask >= schedule.taskCount { return nil }
+        defer { nextTask += 1 }
+        return (nextTask, free.popLast())
+    }
+
+    private func finish(_ number: Int, _ result: Result<LaneBatch, any Error>) {
+        pthread_mutex_lock(mutex)
+        slots[number % prefetch] = result
+        // Nothing after a broken batch will be asked for.
+        if case .failure = result { nextTask = schedule.taskCount }
+        pthread_cond_broadcast(condition)
+        pthread_mutex_unlock(mutex)
+    }
+
+    /// Waits for task `number`, which must be the next one. An error stays, so that it is thrown again.
+    func take(_ number: Int) -> Result<LaneBatch, any Error> {
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        precondition(!isStopping, "nextBatch after shutDown")
+        while true {
+            if let result = slots[number % prefetch] {
+                if case .success = result {
+                    slots[number % prefetch] = nil
+                    consumed += 1
+                    pthread_cond_broadcast(condition)
+                }
+                return result
+            }
+            pthread_cond_wait(condition, mutex)
+        }
+    }
+
+    func recycle(_ batch: LaneBatch) {
+        pthread_mutex_lock(mutex)
+        // More than prefetch + 1 would only be memory that nobody needs; another loader's batch may have another size.
+        if free.count <= prefetch, batch.owner == ObjectIdentifier(self) { free.append(batch) }
+        pthread_mutex_unlock(mutex)
+    }
+
+    func stop() {
+        pthread_mutex_lock(mutex)
+        isStopping = true
+        pthread_cond_broadcast(condition)
+        pthread_mutex_unlock(mutex)
+    }
+}
