@@ -42,6 +42,12 @@ public struct Manifest: Sendable, Equatable {
         return shards.reduce(0) { names.contains($1.name) ? $0 + $1.recordCount : $0 }
     }
 
+    /// 32 hexadecimal digits that identify the whole data set: the hash of everything in the manifest, which holds the
+    /// hash of every shard.
+    public var rootHash: String {
+        String(encoded().split(separator: "\n").last { $0.contains("root_xxh3_128") }?.split(separator: "\"").last ?? "")
+    }
+
     // MARK: writing
 
     /// The file's content. Equal manifests have equal bytes.

@@ -1,0 +1,35 @@
+import Basics
+
+/// The folder of a run and the names in it.
+public struct RunFolder: Sendable {
+    public let path: String
+
+    public init(path: String) { self.path = path }
+
+    public var configurationPath: String { path + "/config.yaml" }
+    public var metricsPath: String { path + "/metrics.csv" }
+    public var stepsPath: String { path + "/steps.csv" }
+    public var checkpointFolder: String { path + "/checkpoints" }
+    public var lastCheckpoint: String { checkpointFolder + "/last.safetensors" }
+    public var bestCheckpoint: String { checkpointFolder + "/best.safetensors" }
+    public var sampleFolder: String { path + "/samples" }
+    /// What belongs to this execution and not to the result: host, time, ranks.
+    public var machinePath: String { path + "/machine.txt" }
+
+    /// Makes the folder of a new run.
+    /// - Throws: `Failure` (usage) if it exists and is not empty: a run never mixes with another.
+    public func create() throws {
+        if Files.exists(path) {
+            guard Files.isFolder(path) else { throw Failure(.usage, "\(path): is a file; choose a folder for the run") }
+            if !(try Files.list(path)).isEmpty {
+                throw Failure(
+                    .usage, "\(path): is not empty; go on with that run by --resume, or choose another folder")
+            }
+        }
+        try createFolders()
+    }
+
+    public func createFolders() throws {
+        for folder in [path, checkpointFolder, sampleFolder] { try Files.createFolder(folder) }
+    }
+}

@@ -1,0 +1,36 @@
+/// One finished step.
+public struct StepReport: Sendable {
+    public let step: Int
+    public let totalSteps: Int
+    public let stepsPerEpoch: Int
+    public let losses: [(name: String, value: Double)]
+    public let learningRate: Double
+    public let gradientNorm: Double
+    /// Pairs of all ranks together.
+    public let pairs: Int
+    public let seconds: Double
+    /// Time in which this rank waited for data, and for other ranks.
+    public let dataWaitSeconds: Double
+    public let communicationSeconds: Double
+}
+
+/// One finished epoch (or the end of the run).
+public struct EpochReport: Sendable {
+    public let epoch: Int
+    public let step: Int
+    public let trainingLosses: [(name: String, value: Double)]
+    /// Empty without validation records.
+    public let validation: [(name: String, value: Double)]
+    public let learningRate: Double
+    public let seconds: Double
+    public let isBest: Bool
+}
+
+/// Who is told how a run goes. Only rank 0 has one.
+public protocol TrainingObserver: AnyObject {
+    func started(at step: Int, of totalSteps: Int, description: [String])
+    func finished(_ report: StepReport)
+    func finished(_ report: EpochReport)
+    func remark(_ text: String)
+    func ended()
+}

@@ -1,0 +1,367 @@
+import Basics
+import Collectives
+import Execution
+import Kernels
+import Models
+import Optimizers
+import Shards
+import Streaming
+import Tensors
+
+/// One rank's part of a training run, from start or checkpoint to the last step.
+public final class TrainingSession {
+    public enum Outcome: Sendable { case finished, interrupted }
+
+    private let configuration: RunConfiguration
+    private let folder: RunFolder
+    private let network: any Network
+    private let data: TrainingData
+    private let order: SampleOrder
+    private let state: ModelState
+    private let optimizer: any Optimizer
+    private let schedule: LearningRateSchedule
+    private let engine: LaneEngine
+    private let exchange: LaneExchange
+    private let communication: CommunicationThread
+    private let kernels: KernelContext
+    private let identity: CheckpointIdentity
+    private let observer: (any TrainingObserver)?
+    private let shouldStop: @Sendable () -> Bool
+    private var position = RunPosition()
+    private var remarks: [String] = []
+    public let totalSteps: Int
+
+    private var isFirst: Bool { communication.communicator.rank == 0 }
+
+    /// Sets everything up; nothing is written yet. Trouble on one rank throws on all.
+    /// - Parameters:
+    ///   - writeConfiguration: called on rank 0 once the run's folder exists.
+    ///   - observer: on rank 0 only.
+    public init(
+        configuration: RunConfiguration, resume: Bool, communication: CommunicationThread, kernels: KernelContext,
+        observer: (any TrainingObserver)?, writeConfiguration: (RunFolder) throws -> Void,
+        shouldStop: @escaping @Sendable () -> Bool
+    ) throws {
+        self.configuration = configuration
+        self.communication = communication
+        self.kernels = kernels
+        self.observer = observer
+        self.shouldStop = shouldStop
+        folder = RunFolder(path: configuration.run)
+        let isFirst = communication.communicator.rank == 0
+        let folder = folder
+        struct Parts: @unchecked Sendable {
+            let network: any Network
+            let data: TrainingData
+            let order: SampleOrder
+            let state: ModelState
+            let optimizer: any Optimizer
+            let graph: NetworkGraph
+        }
+        let parts = try communication.together {
+            let network = try configuration.makeNetwork()
+            let data = try TrainingData(path: configuration.data, fields: network.inputs.map(\.field))
+            let order = try SampleOrder(
+                seed: configuration.seed, recordCount: data.dataSet.count(.train), lanes: configuration.lanes,
+                laneBatch: configuration.laneBatch)
+            let graph = try NetworkGraph(
+                network, .training, batch: configuration.laneBatch, height: data.height, width: data.width,
+                keepOutputs: false)
+            let state = try ModelState.empty(for: network)
+            let optimizer = try configuration.makeOptimizer(state: state)
+            return Parts(
+                network: network, data: data, order: order, state: state, optimizer: optimizer, graph: graph)
+        }
+        network = parts.network
+        data = parts.data
+        order = parts.order
+        state = parts.state
+        optimizer = parts.optimizer
+        totalSteps = configuration.steps > 0 ? configuration.steps : configuration.epochs * parts.order.stepsPerEpoch
+        schedule = try configuration.makeSchedule(totalSteps: totalSteps)
+        engine = LaneEngine(network: parts.graph, state: parts.state, kernels: kernels)
+        exchange = try LaneExchange(engine: engine, lanes: configuration.lanes, communication: communication)
+        identity = CheckpointIdentity(
+            model: parts.network.name, settings: configuration.resolvedSettings(of: parts.network),
+            height: parts.data.height, width: parts.data.width, configuration: configuration.identityText,
+            data: parts.data.rootHash)
+        let (identity, state, optimizer) = (identity, state, optimizer)
+        let restored = try communication.together { () -> (position: RunPosition, kernelSet: String)? in
+            if resume {
+                if isFirst { try folder.createFolders() }
+                return try RunCheckpoint.read(
+                    path: folder.lastCheckpoint, state: state, optimizer: optimizer, identity: identity)
+            }
+            state.initialize(seed: configuration.seed)
+            if isFirst {
+                try folder.create()
+                try writeConfiguration(folder)
+            }
+            return nil
+        }
+        if let restored {
+            position = restored.position
+            if restored.kernelSet != kernels.setName {
+                remarks.append(
+                    "the checkpoint was written with kernels \(restored.kernelSet), this machine uses \(kernels.setName): "
+                        + "last bits may differ from an undisturbed run")
+            }
+        } else {
+            position.epochSums = [Double](repeating: 0, count: engine.layout.lossNames.count)
+        }
+    }
+
+    /// What a user should know before step 0, one line each.
+    public var description: [String] {
+        let world = communication.communicator.worldSize
+        return [
+            "\(network.name) \(identity.settings.map { "\($0.name)=\($0.value)" }.joined(separator: " ")): "
+                + "\(state.parameterCount) parameters, \(data.height)x\(data.width)",
+            "\(data.dataSet.count(.train)) training and \(data.dataSet.count(.val)) validation records, "
+                + "\(order.stepsPerEpoch) steps per epoch, \(configuration.lanes) lanes of \(configuration.laneBatch)",
+            "\(world) rank\(world == 1 ? "" : "s") of \(kernels.pool.threadCount) "
+                + "thread\(kernels.pool.threadCount == 1 ? "" : "s"), kernels \(kernels.setName), "
+                + "\(engine.executor.arenaByteCount >> 20) MB of activations",
+        ] + remarks
+    }
+
+    /// Trains to the end, or until somebody asks to stop.
+    /// - Throws: whatever stops this rank; the caller must see to it that the other ranks end too.
+    public func run() throws -> Outcome {
+        observer?.started(at: position.step, of: totalSteps, description: description)
+        defer { observer?.ended() }
+        if position.step >= totalSteps {
+            observer?.remark("the run has its \(totalSteps) steps already; give more --epochs or --steps to go on")
+            return .finished
+        }
+        let lanes = Array(exchange.share)
+        let augmentation = try AugmentationSettings(
+            mirrorProbability: configuration.mirror ? 0.5 : 0,
+            brightness: (1 - configuration.brightness)...(1 + configuration.brightness),
+            gamma: (1 - configuration.gamma)...(1 + configuration.gamma))
+        var settings = BatchLoader.Settings(height: data.height, width: data.width)
+        settings.augmentation = augmentation
+        settings.seed = configuration.seed
+        let loader = BatchLoader(
+            data: data.dataSet, split: .train,
+            schedule: order.schedule(lanes: lanes, steps: position.step..<totalSteps), settings: settings)
+        defer { loader.shutDown() }
+
+        var epochStart = monotonicSeconds()
+        while position.step < totalSteps {
+            let mustStop = try step(loader, lanes: lanes)
+            let isEpochEnd = position.step % order.stepsPerEpoch == 0
+            let isEnd = position.step == totalSteps
+            if isEpochEnd || isEnd {
+                let epoch = (position.step + order.stepsPerEpoch - 1) / order.stepsPerEpoch
+                if isEnd || epoch % configuration.validateEvery == 0 {
+                    try finishEpoch(epoch, seconds: monotonicSeconds() - epochStart)
+                } else {
+                    report(epoch, validation: [], isBest: false, seconds: monotonicSeconds() - epochStart)
+                }
+                position.epochSums = position.epochSums.map { _ in 0 }
+                epochStart = monotonicSeconds()
+                // After the sums were reset, so that a resumed run starts the next epoch at zero.
+                if isEnd || epoch % configuration.validateEvery == 0 { try save(folder.lastCheckpoint) }
+            } else if position.step % configuration.checkpointEvery == 0 || mustStop {
+                try save(folder.lastCheckpoint)
+            }
+            if mustStop && !isEnd {
+                if isEpochEnd { try save(folder.lastCheckpoint) }
+                return .interrupted
+            }
+        }
+        return .finished
+    }
+
+    /// Computes this rank's lanes, combines all lanes, updates. Returns whether any rank was asked to stop.
+    private func step(_ loader: BatchLoader, lanes: [Int]) throws -> Bool {
+        let start = monotonicSeconds()
+        let waitBefore = loader.waitSeconds
+        for _ in lanes {
+            guard let batch = try loader.nextBatch() else { preconditionFailure("the schedule is too short") }
+            precondition(batch.step == position.step)
+            for input in network.inputs {
+                let source = batch.input(input.field)
+                engine.input(input.field).base.update(from: source.base, count: source.count)
+            }
+            engine.result.base[engine.layout.stopOffset] = shouldStop() ? 1 : 0
+            let indices = batch.samples.map { UInt64($0.globalIndex) }
+            try indices.withUnsafeBufferPointer { indices in
+                let runState = RunState(
+                    seed: configuration.seed, step: UInt64(position.step),
+                    sampleIndices: SampleIndices(base: indices.baseAddress, count: indices.count))
+                do {
+                    try engine.run(runState, checkNaN: configuration.checkNaN) { exchange.nodeFinished($0) }
+                } catch let error as Executor.NonFinite {
+                    throw Failure(
+                        .badData,
+                        "step \(position.step), lane \(batch.lane): \(error.path) (\(error.operation)) gave \(error.value) at "
+                            + "element \(error.element); lower --lr or look at records \(batch.samples.map(\.record))")
+                }
+            }
+            loader.recycle(batch)
+            exchange.laneFinished()
+        }
+        let computed = monotonicSeconds()
+        try exchange.finish()
+        let communicated = monotonicSeconds()
+
+        let layout = engine.layout
+        let mean = exchange.mean
+        let losses = layout.lossNames.indices.map { Double(mean.base[layout.lossOffset + $0]) }
+        let rate = schedule.learningRate(at: position.step, base: configuration.learningRate)
+        let norm = configuration.clipping.apply(to: mean[0..<layout.gradientCount], context: kernels)
+        // The mean is the same on every rank, so every rank decides the same.
+        guard norm.isFinite, losses.allSatisfy(\.isFinite) else {
+            throw Failure(
+                .badData,
+                "step \(position.step): the loss is \(losses[0]) and the gradient's norm \(norm); "
+                    + "lower --lr, add --clip-norm, or find the first bad operation with --check-nan")
+        }
+        optimizer.update(parameters: state.parameterArena, gradients: mean, learningRate: rate, context: kernels)
+        RunningStatistics.update(
+            state.trainingStatistics, from: mean.base + layout.statisticOffset,
+            statistics: engine.network.graph.statistics)
+        position.step += 1
+        for (index, loss) in losses.enumerated() { position.epochSums[index] += loss }
+        observer?.finished(
+            StepReport(
+                step: position.step, totalSteps: totalSteps, stepsPerEpoch: order.stepsPerEpoch,
+                losses: Array(zip(layout.lossNames, losses)), learningRate: rate, gradientNorm: norm,
+                pairs: order.globalBatch, seconds: monotonicSeconds() - start,
+                dataWaitSeconds: loader.waitSeconds - waitBefore, communicationSeconds: communicated - computed))
+        return mean.base[layout.stopOffset] > 0
+    }
+
+    /// Estimates statistics, validates, draws, keeps the best.
+    private func finishEpoch(_ epoch: Int, seconds: Double) throws {
+        try calibrate()
+        position.statisticsStep = position.step
+        let validation = try validate(epoch)
+        let judged = validation.first { $0.name == "loss" }?.value ?? epochMeans().first?.value ?? .infinity
+        let isBest = judged < position.bestLoss
+        if isBest {
+            position.bestLoss = judged
+            try save(folder.bestCheckpoint)
+        }
+        report(epoch, validation: validation, isBest: isBest, seconds: seconds)
+    }
+
+    private func epochMeans() -> [(name: String, value: Double)] {
+        // The last epoch may be cut short.
+        let steps = (position.step - 1) % order.stepsPerEpoch + 1
+        return zip(engine.layout.lossNames, position.epochSums).map { ($0, $1 / Double(steps)) }
+    }
+
+    private func report(_ epoch: Int, validation: [(name: String, value: Double)], isBest: Bool, seconds: Double) {
+        observer?.finished(
+            EpochReport(
+                epoch: epoch, step: position.step, trainingLosses: epochMeans(), validation: validation,
+                learningRate: schedule.learningRate(at: max(0, position.step - 1), base: configuration.learningRate),
+                seconds: seconds, isBest: isBest))
+    }
+
+    /// Statistics for inference from the first training records in fixed lanes; ranks share the lanes.
+    private func calibrate() throws {
+        let communicator = communication.communicator
+        let count = min(data.dataSet.count(.train), Calibrator.recordLimit)
+        let laneCount = count / configuration.laneBatch
+        let calibrator = try Calibrator(
+            network: network, state: state, batch: configuration.laneBatch, height: data.height, width: data.width,
+            kernels: kernels)
+        let loader = BatchLoader(
+            data: data.dataSet, split: .train,
+            schedule: .sequential(
+                records: 0..<(laneCount * configuration.laneBatch), batch: configuration.laneBatch,
+                part: communicator.rank, of: communicator.worldSize),
+            settings: .init(height: data.height, width: data.width))
+        defer { loader.shutDown() }
+        var rows: [(index: Int, values: [Double])] = []
+        while let batch = try loader.nextBatch() {
+            for input in network.inputs {
+                let source = batch.input(input.field)
+                calibrator.input(input.field)?.base.update(from: source.base, count: source.count)
+            }
+            rows.append((batch.step, calibrator.run().map(Double.init)))
+            loader.recycle(batch)
+        }
+        calibrator.store(try RowExchange.gather(rows, communication).map { $0.map { Float($0) } })
+    }
+
+    private func validate(_ epoch: Int) throws -> [(name: String, value: Double)] {
+        let count = data.dataSet.count(.val)
+        guard count > 0 else { return [] }
+        let communicator = communication.communicator
+        let validator = try Validator(
+            network: network, state: state, height: data.height, width: data.width, kernels: kernels)
+        var settings = BatchLoader.Settings(height: data.height, width: data.width)
+        settings.wantsDisparity = data.hasDisparity
+        let loader = BatchLoader(
+            data: data.dataSet, split: .val,
+            schedule: .sequential(
+                records: 0..<count, batch: 1, part: communicator.rank, of: communicator.worldSize), settings: settings)
+        defer { loader.shutDown() }
+        var rows: [(index: Int, values: [Double])] = []
+        while let batch = try loader.nextBatch() {
+            validator.run(batch, position: 0)
+            rows.append((batch.step, validator.measure(batch, position: 0)))
+            loader.recycle(batch)
+        }
+        let all = try RowExchange.gather(rows, communication)
+        if isFirst { try drawSamples(epoch, validator, settings, count: count) }
+        let means = Validator.mean(all, columns: validator.columns.count)
+        return zip(validator.columns, means).filter { !$0.1.isNaN }.map { ($0, $1) }
+    }
+
+    /// Always the same records, spread over the validation set.
+    private func drawSamples(
+        _ epoch: Int, _ validator: Validator, _ settings: BatchLoader.Settings, count: Int
+    ) throws {
+        let chosen = min(configuration.samples, count)
+        guard chosen > 0 else { return }
+        let schedule = LaneSchedule(taskCount: chosen, largestBatch: 1) { number in
+            let record = number * count / chosen
+            return LaneTask(
+                step: number, lane: 0, samples: [SampleOrder.Sample(globalIndex: record, epoch: 0, record: record)])
+        }
+        let loader = BatchLoader(data: data.dataSet, split: .val, schedule: schedule, settings: settings)
+        defer { loader.shutDown() }
+        let pictures = SamplePictures()
+        while let batch = try loader.nextBatch() {
+            validator.run(batch, position: 0)
+            pictures.add(validator, batch, position: 0)
+            loader.recycle(batch)
+        }
+        let digits = String(epoch)
+        let name = String(repeating: "0", count: max(0, 4 - digits.count)) + digits
+        try pictures.write(to: "\(folder.sampleFolder)/epoch_\(name).png")
+    }
+
+    /// Rank 0 writes; the bytes are the same whoever does.
+    private func save(_ path: String) throws {
+        guard isFirst else { return }
+        try RunCheckpoint.write(
+            path: path, state: state, optimizer: optimizer, position: position, identity: identity,
+            kernelSet: kernels.setName)
+    }
+}
+
+extension RunConfiguration {
+    /// - Throws: `Failure` or `SettingError` (usage).
+    public func makeNetwork() throws -> any Network {
+        try NetworkRegistry.make(model, settings: settings.sorted { $0.key < $1.key }.map { ($0.key, $0.value) })
+    }
+
+    /// All settings of the network with their defaults.
+    func resolvedSettings(of network: any Network) -> [(name: String, value: String)] {
+        let descriptions = type(of: network).settings
+        return descriptions.map { ($0.name, settings[$0.name] ?? $0.standard) }
+    }
+
+    /// What a resumed run must share, except where the data lies.
+    var identityText: String {
+        Self.fields.filter { !$0.mayChangeOnResume && $0.name != "data" && $0.name != "model" }
+            .map { "\($0.name)=\($0.format(self))" }.joined(separator: " ")
+    }
+}
