@@ -73,7 +73,7 @@ let package = Package(
         .executableTarget(
             name: "vergence-shards",
             dependencies: [
-                "Basics", "Shards", "FrameSources", "Telemetry",
+                "Basics", "Threads", "Shards", "FrameSources", "Telemetry",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         // Tests

@@ -1,0 +1,102 @@
+import ArgumentParser
+import Basics
+import Foundation
+import FrameSources
+import Shards
+
+/// Height and width on the command line: `192x336`.
+struct Size: ExpressibleByArgument {
+    let height: Int
+    let width: Int
+
+    init?(argument: String) {
+        let parts = argument.lowercased().split(separator: "x", omittingEmptySubsequences: false).map { Int($0) }
+        guard parts.count == 2, let height = parts[0], let width = parts[1], (1...65536).contains(height),
+            (1...65536).contains(width), height * width <= ImageLimits.samples / 3
+        else { return nil }
+        self.height = height
+        self.width = width
+    }
+}
+
+/// Which records go to another part than `train`: `val=0.1` or `val=every:7`.
+///
+/// Records are counted in the order of the source, from 0. `every:K` takes those whose number leaves remainder K − 1
+/// when divided by K (6, 13, 20, … for 7); a fraction F takes the same number evenly spread: record i belongs to it if
+/// ⌊(i + 1) · F⌋ > ⌊i · F⌋. A later rule counts what the earlier ones left.
+struct SplitRule: ExpressibleByArgument {
+    enum Selection: Equatable {
+        case every(Int)
+        case fraction(Double)
+    }
+
+    let text: String
+    let split: Split
+    let selection: Selection
+
+    init?(argument: String) {
+        text = argument
+        let parts = argument.split(separator: "=", omittingEmptySubsequences: false)
+        guard parts.count == 2, let split = Split(rawValue: String(parts[0])), split != .train else { return nil }
+        self.split = split
+        if parts[1].hasPrefix("every:") {
+            guard let step = Int(parts[1].dropFirst(6)), (1...1_000_000_000).contains(step) else { return nil }
+            selection = .every(step)
+        } else {
+            guard let fraction = Double(parts[1]), fraction > 0, fraction <= 1 else { return nil }
+            selection = .fraction(fraction)
+        }
+    }
+
+    func takes(_ index: Int) -> Bool {
+        switch selection {
+        case .every(let step): index % step == step - 1
+        case .fraction(let fraction): Self.quota(index + 1, fraction) > Self.quota(index, fraction)
+        }
+    }
+
+    /// ⌊count · fraction⌋, where a product that misses an integer only by rounding counts as that integer.
+    private static func quota(_ count: Int, _ fraction: Double) -> Int { Int(Double(count) * fraction + 1e-9) }
+
+    /// The part of every record of a source.
+    static func assign(_ count: Int, _ rules: [SplitRule]) -> [Split] {
+        var splits = [Split](repeating: .train, count: count)
+        for rule in rules {
+            var number = 0
+            for index in splits.indices where splits[index] == .train {
+                if rule.takes(number) { splits[index] = rule.split }
+                number += 1
+            }
+        }
+        return splits
+    }
+}
+
+/// What every command that writes a data set takes.
+struct WritingOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "Records for validation or test: val=0.1 (evenly spread) or val=every:7 (numbers 6, 13, 20, …). May be repeated.",
+            valueName: "part=rule"))
+    var split: [SplitRule] = []
+
+    @Option(help: "Threads that read and compress. The output does not depend on it. (default: all cores)")
+    var workers: Int?
+
+    @Option(help: ArgumentHelp("Size at which a shard ends, in MiB.", valueName: "MB"))
+    var shardSize: Int = DataSetWriter.defaultShardByteCount >> 20
+
+    @Option(help: "LZ4 level: 0 (fast) … 12 (small).")
+    var level: Int = 9
+
+    func validate() throws {
+        if let workers, !(1...1024).contains(workers) { throw ValidationError("--workers \(workers) is not in 1…1024") }
+        guard (1...65536).contains(shardSize) else { throw ValidationError("--shard-size \(shardSize) is not in 1…65536") }
+        guard (0...12).contains(level) else { throw ValidationError("--level \(level) is not in 0…12") }
+        guard Set(split.map(\.split)).count == split.count else {
+            throw ValidationError("--split names one part twice")
+        }
+    }
+
+    var workerCount: Int { workers ?? max(1, min(1024, ProcessInfo.processInfo.activeProcessorCount)) }
+}

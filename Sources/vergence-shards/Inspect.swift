@@ -1,0 +1,199 @@
+import ArgumentParser
+import Basics
+import FrameSources
+import Glibc
+import Shards
+
+/// Lines about data sets.
+enum Report {
+    static func written(_ outcome: Conversion.Outcome, to path: String) {
+        let manifest = outcome.manifest
+        let parts = Split.allCases.filter { manifest.recordCount($0) > 0 }
+            .map { "\(manifest.recordCount($0)) \($0.rawValue)" }.joined(separator: ", ")
+        let bytes = manifest.shards.reduce(0) { $0 + $1.byteCount }
+        let raw = manifest.fields.reduce(0) { $0 + $1.byteCount }
+        let left = outcome.badCount > 0 ? ", \(outcome.badCount) left out" : ""
+        Console.show(
+            "\(path): \(parts)\(left); \(manifest.shards.count) \(manifest.shards.count == 1 ? "shard" : "shards"), "
+                + "\(megabytes(bytes)) (\(ratio(raw, bytes)) times smaller than the pixels), "
+                + "\(ProgressLine.rounded(outcome.seconds)) s")
+    }
+
+    static func megabytes(_ bytes: Int) -> String { "\((Double(bytes) / 1e4).rounded() / 100) MB" }
+
+    static func ratio(_ raw: Int, _ stored: Int) -> String {
+        "\((Double(raw) / Double(max(stored, 1)) * 100).rounded() / 100)"
+    }
+
+    static func bounds(_ range: ClosedRange<Int>) -> String {
+        range.count == 1 ? "\(range.lowerBound)" : "\(range.lowerBound)…\(range.upperBound)"
+    }
+}
+
+struct Info: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Says what a data set or a shard holds.",
+        discussion: """
+            Reads the manifest or the shard's index, not the records: use verify to check those.
+
+            Example:
+              vergence-shards info scenes.data
+            """)
+
+    @Argument(help: "Folder of a data set, or a .shard.lz4 file.")
+    var path: String
+
+    func run() throws {
+        if Files.isFolder(path) { try showDataSet() } else { try showShard() }
+    }
+
+    private func showDataSet() throws {
+        let manifest = try DataSet(path: path).manifest
+        let bytes = manifest.shards.reduce(0) { $0 + $1.byteCount }
+        let raw = manifest.fields.reduce(0) { $0 + $1.byteCount }
+        Console.show(path)
+        for split in Split.allCases where manifest.recordCount(split) > 0 {
+            let shards = manifest.splits[split]?.count ?? 0
+            Console.show("  \(split.rawValue): \(manifest.recordCount(split)) records in \(shards) \(shards == 1 ? "shard" : "shards")")
+        }
+        Console.show("  \(Report.megabytes(bytes)), \(Report.ratio(raw, bytes)) times smaller than the pixels")
+        for field in manifest.fields {
+            let channels = field.channels.map(String.init).joined(separator: "|")
+            let elements = field.elements.map(\.name).joined(separator: "|")
+            Console.show(
+                "  field \(field.name): \(field.recordCount) × [\(Report.bounds(field.heights)), "
+                    + "\(Report.bounds(field.widths)), \(channels)] \(elements), "
+                    + "\(Report.ratio(field.byteCount, field.storedByteCount)) times smaller")
+        }
+        for (name, value) in manifest.provenance.sorted(by: { $0.key < $1.key }) { Console.show("  \(name): \(value)") }
+    }
+
+    private func showShard() throws {
+        let shard = try ShardReader(path: path)
+        Console.show("\(path): \(shard.recordCount) records, \(Report.megabytes(shard.byteCount))")
+        for number in 0..<shard.recordCount { Console.show("  \(number): \(shard.key(number))") }
+    }
+}
+
+struct Verify: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Reads everything in a data set or a shard and recomputes every checksum.",
+        discussion: """
+            Names every broken shard and record. Exit code 65 if there is one.
+
+            Example:
+              vergence-shards verify scenes.data
+            """)
+
+    @Argument(help: "Folder of a data set, or a .shard.lz4 file.")
+    var path: String
+
+    func run() throws {
+        let problems: [ShardError]
+        let what: String
+        if Files.isFolder(path) {
+            let dataSet = try DataSet(path: path)
+            let shards = dataSet.manifest.shards.count
+            let progress = ProgressLine(total: shards, unit: "shards")
+            problems = dataSet.verify { progress.advance(to: $0) }
+            progress.end()
+            let records = Split.allCases.reduce(0) { $0 + dataSet.count($1) }
+            what = "\(records) records in \(shards) \(shards == 1 ? "shard" : "shards")"
+        } else {
+            let shard = try ShardReader(path: path)
+            problems = shard.verify()
+            what = "\(shard.recordCount) records"
+        }
+        guard problems.isEmpty else {
+            let exitCode = problems.contains { $0.exitCode == .badData } ? .badData : problems[0].exitCode
+            throw BadInputs(lines: problems.map(\.description), exitCode: exitCode)
+        }
+        Console.show("\(path): \(what), all checksums right")
+    }
+}
+
+struct Show: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Writes a record as a picture: views and maps side by side.",
+        discussion: """
+            Float maps are colour-mapped (blue = small = far, red = large = near, black = unknown), all disparities of a \
+            record over one range.
+
+            Examples:
+              vergence-shards show scenes.data --record 3 --output three.png
+              vergence-shards show kitti.data --split val --record 000006_10 --output pair.png
+            """)
+
+    @Argument(help: "Folder of a data set, or a .shard.lz4 file.")
+    var path: String
+
+    @Option(help: ArgumentHelp("Number of the record within its part, or its key.", valueName: "i|key"))
+    var record: String
+
+    @Option(help: "train, val or test. (default: the first part that has the key; train for a number)")
+    var split: Split?
+
+    @Option(help: "Disparities from blue to red, e.g. -6...6. (default: those of the record)")
+    var disparities: DisparityRange?
+
+    @Option(name: .shortAndLong, help: ArgumentHelp("Picture to write (.png or .jpg).", valueName: "file"))
+    var output: String
+
+    func run() throws {
+        let found = try find()
+        try ImageFile.write(sheet(found), to: output)
+        let fields = found.fields.map { "\($0.name) \($0.array.height)x\($0.array.width)" }.joined(separator: ", ")
+        Console.show("\(output): \(found.key): \(fields)")
+    }
+
+    private func find() throws -> Record {
+        guard Files.isFolder(path) else {
+            let shard = try ShardReader(path: path)
+            if let number = (0..<shard.recordCount).first(where: { shard.key($0) == record }) {
+                return try shard.record(number)
+            }
+            guard let number = Int(record), (0..<shard.recordCount).contains(number) else {
+                throw missing("\(shard.recordCount) records")
+            }
+            return try shard.record(number)
+        }
+        let dataSet = try DataSet(path: path)
+        let splits = split.map { [$0] } ?? Split.allCases
+        for split in splits {
+            for index in 0..<dataSet.count(split) where try dataSet.key(split, index) == record {
+                return try dataSet.record(split, index)
+            }
+        }
+        // A number without --split counts within the first part that has records.
+        let part = split ?? Split.allCases.first { dataSet.count($0) > 0 } ?? .train
+        guard let index = Int(record), (0..<dataSet.count(part)).contains(index) else {
+            throw missing("\(dataSet.count(part)) records in \(part.rawValue)")
+        }
+        return try dataSet.record(part, index)
+    }
+
+    private func missing(_ have: String) -> Failure {
+        Failure(.usage, "\(path): no record \(record) among \(have); vergence-shards info lists what is there")
+    }
+
+    private func sheet(_ record: Record) -> PixelArray {
+        let maps = record.fields.filter { $0.name.hasPrefix(FieldName.disparity) && $0.array.element == .float32 }
+        var range = disparities.map { Float($0.range.lowerBound)...Float($0.range.upperBound) }
+        if range == nil {
+            for map in maps {
+                guard let own = Colormap.range(of: map.array) else { continue }
+                range = range.map {
+                    min($0.lowerBound, own.lowerBound)...max($0.upperBound, own.upperBound)
+                } ?? own
+            }
+        }
+        return ContactSheet.row(
+            record.fields.map { field in
+                let array = field.array
+                guard maps.contains(where: { $0.name == field.name }), array.channels == 1, let range else { return array }
+                return Colormap.colours(of: array, in: range)
+            })
+    }
+}
+
+extension Split: ExpressibleByArgument {}

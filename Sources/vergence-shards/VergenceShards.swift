@@ -1,0 +1,89 @@
+import ArgumentParser
+import Basics
+import Glibc
+
+/// Root of the command line.
+struct VergenceShards: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "vergence-shards",
+        abstract: "Makes and inspects data sets of stereo pairs for vergence.",
+        discussion: """
+            A data set is a folder of LZ4-compressed shards with a manifest.
+
+            Example, from a folder of side-by-side film frames to a checked data set:
+              vergence-shards convert frames films.data --layout side-by-side --size 192x336 --split val=every:7
+              vergence-shards verify films.data
+
+            Exit codes: 0 done, 64 usage, 65 bad data, 66 missing input, 70 our own fault, 74 input/output, \
+            130 interrupted.
+            """,
+        subcommands: [Convert.self, Synth.self, Info.self, Verify.self, Show.self])
+}
+
+/// The one place where an error becomes a line and an exit code.
+@main
+enum Main {
+    static func main() {
+        // Progress and results go to pipes that may close: a write error then ends the run, not a signal in the middle.
+        signal(SIGPIPE, SIG_IGN)
+        do {
+            var command = try VergenceShards.parseAsRoot()
+            try command.run()
+        } catch let error as any ExitCoding {
+            Console.complain(error.description)
+            exit(error.exitCode.rawValue)
+        } catch let error as BadInputs {
+            for line in error.lines { Console.complain(line) }
+            exit(error.exitCode.rawValue)
+        } catch {
+            if VergenceShards.exitCode(for: error) == .success { VergenceShards.exit(withError: error) }
+            Console.complain(VergenceShards.message(for: error) + "; see \(helpCommand(for: error))")
+            exit(Basics.ExitCode.usage.rawValue)
+        }
+    }
+
+    /// The help of the sub-command that was meant.
+    private static func helpCommand(for error: any Error) -> String {
+        let names = VergenceShards.configuration.subcommands.map { $0._commandName }
+        let meant = CommandLine.arguments.dropFirst().first { names.contains($0) }
+        return "vergence-shards \(meant.map { $0 + " " } ?? "")--help"
+    }
+}
+
+/// Several errors that end a run together.
+struct BadInputs: Error {
+    let lines: [String]
+    let exitCode: Basics.ExitCode
+}
+
+enum Console {
+    /// One line on standard error. Control characters (file names may hold them) cannot break the line or the terminal.
+    static func complain(_ text: String) { write("vergence-shards: \(plain(text))\n", to: STDERR_FILENO) }
+
+    /// One line on standard error that is no error.
+    static func note(_ text: String) { write("\(plain(text))\n", to: STDERR_FILENO) }
+
+    /// One line of results on standard output.
+    static func show(_ text: String) { write("\(plain(text))\n", to: STDOUT_FILENO) }
+
+    static func plain(_ text: String) -> String {
+        var clean = ""
+        for scalar in text.unicodeScalars {
+            clean.unicodeScalars.append(scalar.properties.generalCategory == .control ? " " : scalar)
+        }
+        return clean
+    }
+
+    static func write(_ text: String, to descriptor: Int32) {
+        var text = text
+        text.withUTF8 { bytes in
+            var offset = 0
+            while offset < bytes.count {
+                let count = Glibc.write(descriptor, bytes.baseAddress! + offset, bytes.count - offset)
+                if count < 0 && errno == EINTR { continue }
+                if count <= 0 { return }
+                offset += count
+            }
+        }
+    }
+}
