@@ -1,0 +1,76 @@
+import Basics
+import Collectives
+import Glibc
+import Kernels
+import Synchronization
+import Threads
+
+/// How this process was started. Set once by the executable, before anything runs.
+enum Launcher {
+    private static let stored = Mutex<LaunchEnvironment>(.solo)
+
+    static var current: LaunchEnvironment {
+        get { stored.withLock { $0 } }
+        set { stored.withLock { $0 = newValue } }
+    }
+
+    /// Rank and size as the launcher's environment says, for what happens before ranks can talk.
+    static var rankHint: Int { number("OMPI_COMM_WORLD_RANK") ?? number("PMIX_RANK") ?? 0 }
+    static var worldSizeHint: Int { number("OMPI_COMM_WORLD_SIZE") ?? 1 }
+    static var localWorldSizeHint: Int { number("OMPI_COMM_WORLD_LOCAL_SIZE") ?? 1 }
+
+    private static func number(_ name: String) -> Int? {
+        guard let value = getenv(name) else { return nil }
+        return Int(String(cString: value))
+    }
+
+    /// What messages start with: `rank 3 (host): ` under a launcher, nothing alone.
+    static var prefix: String {
+        guard current.isUnderLauncher else { return "" }
+        return "rank \(rankHint) (\(HostName.current)): "
+    }
+}
+
+/// The cores and kernels of this machine.
+enum Machine {
+    /// Compute threads and kernels of one rank.
+    /// - Parameter threads: 0 shares the cores that this process may use among the host's ranks.
+    static func kernels(threads: Int, ranksOnHost: Int) -> KernelContext {
+        BlasInfo.prepare()
+        let cores = max(1, CPUAffinity.allowedCores)
+        let count = threads > 0 ? threads : max(1, cores / max(1, ranksOnHost))
+        // Spinning is right only while nobody else needs the core.
+        let spins = count * max(1, ranksOnHost) <= cores
+        return KernelContext(pool: ForkJoinPool(threadCount: count, spinMicroseconds: spins ? 1000 : 0), level: .best)
+    }
+
+    /// What slows this process down, one line each.
+    static func warnings(threads: Int, ranksOnHost: Int) -> [String] {
+        var result: [String] = []
+        if let warning = BlasInfo.warning { result.append(warning) }
+        // Ranks that an in-process world or a launcher puts on the same cores are the user's choice; a mask that is smaller
+        // than one rank's own threads is a mistake.
+        if let warning = CPUAffinity.warning(threadCount: threads) { result.append(warning) }
+        return result
+    }
+}
+
+/// The wish to stop, by Ctrl-C or a scheduler's SIGTERM. The first asks; the second ends at once.
+enum InterruptSignal {
+    private static let wasRequested = Atomic<Bool>(false)
+
+    static var isRequested: Bool { wasRequested.load(ordering: .relaxed) }
+
+    static func install() {
+        for number in [SIGINT, SIGTERM] { signal(number, interruptHandler) }
+    }
+
+    fileprivate static func request(_ number: Int32) {
+        if wasRequested.exchange(true, ordering: .relaxed) { _exit(ExitCode.interrupted.rawValue) }
+        // Only write(2) is safe here.
+        let text: StaticString = "\nstopping after this step; once more to stop at once\n"
+        _ = write(2, text.utf8Start, text.utf8CodeUnitCount)
+    }
+}
+
+private func interruptHandler(_ number: Int32) { InterruptSignal.request(number) }
