@@ -1,0 +1,209 @@
+import CKernels
+import Tensors
+
+/// Which way a convolution goes. `automatic` is what operators use: it depends on the shape only, and the three passes of a
+/// layer go the same way.
+package enum ConvolutionMethod: Sendable, CaseIterable {
+    case automatic
+    /// Patch matrices (im2col), block by block; none for pointwise convolutions.
+    case patches
+    /// F(2x2, 3x3), for 3x3 kernels of stride 1 with padding 0, 1 or 2.
+    case winograd
+
+    func isWinograd(_ extents: ConvolutionExtents) -> Bool {
+        switch self {
+        case .automatic: return WinogradPlan.fits(extents)
+        case .patches: return false
+        case .winograd:
+            precondition(WinogradPlan.isPossible(extents), "no Winograd transform for \(extents.geometry)")
+            return true
+        }
+    }
+}
+
+// MARK: Forward
+
+extension KernelContext {
+    /// Floats of workspace that `convolution2D` needs.
+    public static func convolution2DWorkspaceCount(
+        input: Shape, weights: Shape, geometry: ConvolutionGeometry, threadCount: Int
+    ) -> Int {
+        convolution2DWorkspaceCount(
+            input: input, weights: weights, geometry: geometry, threadCount: threadCount, method: .automatic)
+    }
+
+    package static func convolution2DWorkspaceCount(
+        input: Shape, weights: Shape, geometry: ConvolutionGeometry, threadCount: Int, method: ConvolutionMethod
+    ) -> Int {
+        let extents = ConvolutionExtents(input: input, weights: weights, geometry: geometry)
+        return method.isWinograd(extents)
+            ? WinogradPlan(extents, .forward).workspaceCount(threadCount: threadCount)
+            : PatchProductPlan(extents).workspaceCount(threadCount: threadCount)
+    }
+
+    /// Convolution (cross-correlation, zero padding): input `[N, H, W, Ci]`, weights `[kh, kw, Ci, Co]`, bias `[Co]` →
+    /// output `[N, Ho, Wo, Co]`, with bias and activation added while a block is in cache. ReLU keeps NaN.
+    public func convolution2D(
+        input: TensorView, weights: TensorView, bias: TensorView?, output: TensorView, geometry: ConvolutionGeometry,
+        activation: Activation, workspace: UnsafeMutablePointer<Float>
+    ) {
+        convolution2D(
+            input: input, weights: weights, bias: bias, output: output, geometry: geometry, activation: activation,
+            workspace: workspace, method: .automatic)
+    }
+
+    package func convolution2D(
+        input: TensorView, weights: TensorView, bias: TensorView?, output: TensorView, geometry: ConvolutionGeometry,
+        activation: Activation, workspace: UnsafeMutablePointer<Float>, method: ConvolutionMethod
+    ) {
+        let extents = ConvolutionExtents(input: input.shape, weights: weights.shape, geometry: geometry)
+        extents.checkSmall(output.shape)
+        precondition(
+            bias == nil || bias?.count == extents.smallChannels, "bias \(bias?.shape ?? []) for output \(output.shape)")
+        if method.isWinograd(extents) {
+            winogradConvolution(
+                input.base, weights: weights.base, flipped: false, bias: bias?.base, activation: activation,
+                plan: WinogradPlan(extents, .forward), into: output.base, workspace: workspace)
+        } else {
+            multiplyPatches(
+                extents.grid, of: input.base,
+                by: MatrixOperand(base: weights.base, layout: .normal, rowStride: extents.smallChannels),
+                plan: PatchProductPlan(extents), bias: bias?.base, activation: activation, into: output.base,
+                workspace: workspace)
+        }
+    }
+}
+
+extension PatchProductPlan {
+    /// From the big image to the small one.
+    init(_ extents: ConvolutionExtents) {
+        self.init(
+            pixelCount: extents.smallCount,
+            taps: (extents.geometry.kernelHeight, extents.geometry.kernelWidth, extents.bigChannels),
+            columns: extents.smallChannels, isPointwise: extents.isPointwise)
+    }
+
+    /// From the small image to the big one where each small pixel is one big pixel.
+    init(pointwiseGradient extents: ConvolutionExtents) {
+        self.init(
+            pixelCount: extents.smallCount, taps: (1, 1, extents.smallChannels), columns: extents.bigChannels,
+            isPointwise: true)
+    }
+}
+
+// MARK: Input gradient
+
+extension KernelContext {
+    /// Floats of workspace that `convolution2DInputGradient` needs. `input` is the shape of the input and its gradient.
+    public static func convolution2DInputGradientWorkspaceCount(
+        input: Shape, weights: Shape, geometry: ConvolutionGeometry, threadCount: Int
+    ) -> Int {
+        convolution2DInputGradientWorkspaceCount(
+            input: input, weights: weights, geometry: geometry, threadCount: threadCount, method: .automatic)
+    }
+
+    package static func convolution2DInputGradientWorkspaceCount(
+        input: Shape, weights: Shape, geometry: ConvolutionGeometry, threadCount: Int, method: ConvolutionMethod
+    ) -> Int {
+        let extents = ConvolutionExtents(input: input, weights: weights, geometry: geometry)
+        if method.isWinograd(extents) {
+            return WinogradPlan(extents, .inputGradient).workspaceCount(threadCount: threadCount)
+        }
+        if extents.isPointwise { return 0 }
+        return extents.isTiling
+            ? TilingPlan(extents).workspaceCount(threadCount: threadCount)
+            : GatherPlan(extents).workspaceCount(threadCount: threadCount)
+    }
+
+    /// outputGradient `[N, Ho, Wo, Co]`, weights `[kh, kw, Ci, Co]` → inputGradient `[N, H, W, Ci]` (overwritten).
+    public func convolution2DInputGradient(
+        outputGradient: TensorView, weights: TensorView, inputGradient: TensorView, geometry: ConvolutionGeometry,
+        workspace: UnsafeMutablePointer<Float>
+    ) {
+        convolution2DInputGradient(
+            outputGradient: outputGradient, weights: weights, inputGradient: inputGradient, geometry: geometry,
+            workspace: workspace, method: .automatic)
+    }
+
+    package func convolution2DInputGradient(
+        outputGradient: TensorView, weights: TensorView, inputGradient: TensorView, geometry: ConvolutionGeometry,
+        workspace: UnsafeMutablePointer<Float>, method: ConvolutionMethod
+    ) {
+        let extents = ConvolutionExtents(input: inputGradient.shape, weights: weights.shape, geometry: geometry)
+        extents.checkSmall(outputGradient.shape)
+        let smallChannels = extents.smallChannels
+        if method.isWinograd(extents) {
+            winogradConvolution(
+                outputGradient.base, weights: weights.base, flipped: true, bias: nil, activation: .none,
+                plan: WinogradPlan(extents, .inputGradient), into: inputGradient.base, workspace: workspace)
+        } else if extents.isPointwise {
+            multiplyPatches(
+                extents.grid, of: outputGradient.base,
+                by: MatrixOperand(base: weights.base, layout: .transposed, rowStride: smallChannels),
+                plan: PatchProductPlan(pointwiseGradient: extents), bias: nil, activation: .none,
+                into: inputGradient.base, workspace: workspace)
+        } else if extents.isTiling {
+            tileFromSmall(
+                outputGradient.base, plan: TilingPlan(extents),
+                weights: MatrixOperand(base: weights.base, layout: .transposed, rowStride: smallChannels), bias: nil,
+                into: inputGradient.base, workspace: workspace)
+        } else {
+            gatherFromSmall(
+                outputGradient.base, plan: GatherPlan(extents),
+                tap: { tap in
+                    MatrixOperand(
+                        base: weights.base + tap * extents.bigChannels * smallChannels, layout: .transposed,
+                        rowStride: smallChannels)
+                }, bias: nil, into: inputGradient.base, workspace: workspace)
+        }
+    }
+}
+
+// MARK: Weight gradient
+
+extension KernelContext {
+    /// Floats of workspace that `convolution2DWeightGradient` needs. Partial sums take at most 16 MB of it, or one copy of
+    /// the (transformed) gradient if that is larger.
+    public static func convolution2DWeightGradientWorkspaceCount(
+        input: Shape, weights: Shape, geometry: ConvolutionGeometry, threadCount: Int
+    ) -> Int {
+        convolution2DWeightGradientWorkspaceCount(
+            input: input, weights: weights, geometry: geometry, threadCount: threadCount, method: .automatic)
+    }
+
+    package static func convolution2DWeightGradientWorkspaceCount(
+        input: Shape, weights: Shape, geometry: ConvolutionGeometry, threadCount: Int, method: ConvolutionMethod
+    ) -> Int {
+        let extents = ConvolutionExtents(input: input, weights: weights, geometry: geometry)
+        return method.isWinograd(extents)
+            ? WinogradPlan(extents, .weightGradient).workspaceCount(threadCount: threadCount)
+            : WeightGradientPlan(extents).workspaceCount(threadCount: threadCount)
+    }
+
+    /// input `[N, H, W, Ci]`, outputGradient `[N, Ho, Wo, Co]` → weightGradient `[kh, kw, Ci, Co]` (overwritten).
+    public func convolution2DWeightGradient(
+        input: TensorView, outputGradient: TensorView, weightGradient: TensorView, geometry: ConvolutionGeometry,
+        workspace: UnsafeMutablePointer<Float>
+    ) {
+        convolution2DWeightGradient(
+            input: input, outputGradient: outputGradient, weightGradient: weightGradient, geometry: geometry,
+            workspace: workspace, method: .automatic)
+    }
+
+    package func convolution2DWeightGradient(
+        input: TensorView, outputGradient: TensorView, weightGradient: TensorView, geometry: ConvolutionGeometry,
+        workspace: UnsafeMutablePointer<Float>, method: ConvolutionMethod
+    ) {
+        let extents = ConvolutionExtents(input: input.shape, weights: weightGradient.shape, geometry: geometry)
+        extents.checkSmall(outputGradient.shape)
+        if method.isWinograd(extents) {
+            winogradWeightGradient(
+                input.base, outputGradient: outputGradient.base, plan: WinogradPlan(extents, .weightGradient),
+                into: weightGradient.base, workspace: workspace)
+        } else {
+            patchWeightGradient(
+                big: input.base, small: outputGradient.base, plan: WeightGradientPlan(extents), transposed: false,
+                into: weightGradient.base, workspace: workspace)
+        }
+    }
+}
