@@ -108,13 +108,13 @@ public final class Executor {
     }
 
     /// Runs all nodes. `finished` is called after each node with its index, on the calling thread.
-    public func run(_ state: borrowing RunState, finished: ((Int) -> Void)? = nil) {
+    public func run(_ state: borrowing RunState, finished: (Int) -> Void = { _ in }) {
         let profiling = !nodeSeconds.isEmpty
         for index in steps.indices {
             let start = profiling ? monotonicSeconds() : 0
             steps[index](state)
             if profiling { nodeSeconds[index] += monotonicSeconds() - start }
-            finished?(index)
+            finished(index)
         }
         if profiling { profiledRunCount += 1 }
     }

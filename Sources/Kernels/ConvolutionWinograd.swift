@@ -1,3 +1,4 @@
+import Tensors
 import CKernels
 
 /// A 3x3 convolution of stride 1 by Winograd's F(2x2, 3x3): 16 products over 2x2 output tiles instead of 36, so 2.25 times

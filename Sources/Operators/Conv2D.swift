@@ -50,7 +50,7 @@ public struct Conv2D: Runnable {
     }
 
     public func workspaceCount(inputs: [Shape], outputs: [Shape], kernels: KernelContext) -> Int {
-        kernels.convolution2DWorkspaceCount(
+        KernelContext.convolution2DWorkspaceCount(
             input: inputs[0], weights: inputs[1], geometry: geometry, threadCount: kernels.pool.threadCount)
     }
 
@@ -93,7 +93,7 @@ public struct Conv2DInputGradient: Runnable {
     }
 
     public func workspaceCount(inputs: [Shape], outputs: [Shape], kernels: KernelContext) -> Int {
-        kernels.convolution2DInputGradientWorkspaceCount(
+        KernelContext.convolution2DInputGradientWorkspaceCount(
             input: inputShape, weights: inputs[1], geometry: geometry, threadCount: kernels.pool.threadCount)
     }
 
@@ -129,7 +129,7 @@ public struct Conv2DWeightGradient: Runnable {
     }
 
     public func workspaceCount(inputs: [Shape], outputs: [Shape], kernels: KernelContext) -> Int {
-        kernels.convolution2DWeightGradientWorkspaceCount(
+        KernelContext.convolution2DWeightGradientWorkspaceCount(
             input: inputs[0], weights: outputs[0], geometry: geometry, threadCount: kernels.pool.threadCount)
     }
 
@@ -159,7 +159,7 @@ public struct ColumnSum: Runnable {
     }
 
     public func workspaceCount(inputs: [Shape], outputs: [Shape], kernels: KernelContext) -> Int {
-        kernels.columnSumWorkspaceCount(input: inputs[0], threadCount: kernels.pool.threadCount)
+        KernelContext.columnSumWorkspaceCount(input: inputs[0], threadCount: kernels.pool.threadCount)
     }
 
     public func bind(_ site: BindingSite) -> BoundStep {

@@ -41,7 +41,7 @@ public struct TransposedConv2D: Runnable {
     }
 
     public func workspaceCount(inputs: [Shape], outputs: [Shape], kernels: KernelContext) -> Int {
-        kernels.transposedConvolution2DWorkspaceCount(
+        KernelContext.transposedConvolution2DWorkspaceCount(
             input: inputs[0], weights: inputs[1], geometry: geometry, threadCount: kernels.pool.threadCount)
     }
 
@@ -81,7 +81,7 @@ public struct TransposedConv2DInputGradient: Runnable {
     }
 
     public func workspaceCount(inputs: [Shape], outputs: [Shape], kernels: KernelContext) -> Int {
-        kernels.transposedConvolution2DInputGradientWorkspaceCount(
+        KernelContext.transposedConvolution2DInputGradientWorkspaceCount(
             input: inputShape, weights: inputs[1], geometry: geometry, threadCount: kernels.pool.threadCount)
     }
 
@@ -118,7 +118,7 @@ public struct TransposedConv2DWeightGradient: Runnable {
     }
 
     public func workspaceCount(inputs: [Shape], outputs: [Shape], kernels: KernelContext) -> Int {
-        kernels.transposedConvolution2DWeightGradientWorkspaceCount(
+        KernelContext.transposedConvolution2DWeightGradientWorkspaceCount(
             input: inputs[0], weights: outputs[0], geometry: geometry, threadCount: kernels.pool.threadCount)
     }
 

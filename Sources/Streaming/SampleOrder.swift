@@ -17,6 +17,12 @@ public struct SampleOrder: Sendable {
         public let epoch: Int
         /// Index within the split.
         public let record: Int
+
+        public init(globalIndex: Int, epoch: Int, record: Int) {
+            self.globalIndex = globalIndex
+            self.epoch = epoch
+            self.record = record
+        }
     }
 
     /// - Throws: `Failure` (65) if there are fewer records than one global batch, (64) if a count is

@@ -44,17 +44,17 @@ public final class LaneEngine {
     /// from `lossNode` on.
     /// - Throws: `Executor.NonFinite` only when `checkNaN`.
     public func run(
-        _ state: borrowing RunState, checkNaN: Bool = false, finished: ((Int) -> Void)? = nil
+        _ state: borrowing RunState, checkNaN: Bool = false, finished: (Int) -> Void = { _ in }
     ) throws {
         if checkNaN {
             try executor.runChecked(state)
             storeLosses()
-            finished?(network.graph.nodes.count)
+            finished(network.graph.nodes.count)
             return
         }
-        executor.run(state) { [self] node in
+        executor.run(state) { node in
             if node == lossNode { storeLosses() }
-            finished?(node)
+            finished(node)
         }
     }
 

@@ -113,16 +113,17 @@ public final class TrainingSession {
 
     /// What a user should know before step 0, one line each.
     public var description: [String] {
-        let world = communication.communicator.worldSize
-        return [
-            "\(network.name) \(identity.settings.map { "\($0.name)=\($0.value)" }.joined(separator: " ")): "
-                + "\(state.parameterCount) parameters, \(data.height)x\(data.width)",
+        func counted(_ count: Int, _ noun: String) -> String { "\(count) \(noun)\(count == 1 ? "" : "s")" }
+        let ranks = counted(communication.communicator.worldSize, "rank")
+        let threads = counted(kernels.pool.threadCount, "thread")
+        let lines = [
+            "\(network.name) \(identity.settingsText): \(state.parameterCount) parameters, \(data.height)x\(data.width)",
             "\(data.dataSet.count(.train)) training and \(data.dataSet.count(.val)) validation records, "
                 + "\(order.stepsPerEpoch) steps per epoch, \(configuration.lanes) lanes of \(configuration.laneBatch)",
-            "\(world) rank\(world == 1 ? "" : "s") of \(kernels.pool.threadCount) "
-                + "thread\(kernels.pool.threadCount == 1 ? "" : "s"), kernels \(kernels.setName), "
-                + "\(engine.executor.arenaByteCount >> 20) MB of activations",
-        ] + remarks
+            "\(ranks) of \(threads), kernels \(kernels.setName), "
+                + "\(engine.executor.arenaByteCount >> 20) MB of activations per rank",
+        ]
+        return lines + remarks
     }
 
     /// Trains to the end, or until somebody asks to stop.

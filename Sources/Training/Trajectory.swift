@@ -37,7 +37,7 @@ public enum Trajectory {
             let loss = engine.loss("loss")
             optimizer.update(
                 parameters: state.parameterArena, gradients: engine.result,
-                learningRate: Float(configuration.learningRate), kernels: kernels)
+                learningRate: configuration.learningRate, context: kernels)
             return loss
         }
     }
