@@ -1,1 +1,0 @@
-// Responsibility: see ARCHITECTURE.md.
