@@ -12,7 +12,7 @@ extension VergenceCommand {
         do {
             var command = try parseAsRoot()
             try command.run()
-            fflush(stdout)
+            fflush(nil)
             exit(withCode: .done)
         } catch let error as PeerFailure {
             // The rank that failed says why itself; this one leaves with the same code.
@@ -32,7 +32,7 @@ extension VergenceCommand {
     }
 
     private static func exit(withCode code: Basics.ExitCode) -> Never {
-        fflush(stdout)
+        fflush(nil)
         // Without finalizing MPI: other ranks may be waiting in it, and the launcher ends them when a rank leaves like this.
         Glibc.exit(code.rawValue)
     }

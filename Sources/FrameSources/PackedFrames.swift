@@ -41,7 +41,7 @@ public struct PackedFrames: FrameSource {
 
     /// Cuts a packed picture into its views.
     /// - Throws: `ImageError` if the side to halve is odd.
-    func split(_ picture: PixelArray, path: String) throws(ImageError) -> [Record.Field] {
+    public func split(_ picture: PixelArray, path: String) throws(ImageError) -> [Record.Field] {
         let side = packing == .sideBySide ? picture.width : picture.height
         guard side % 2 == 0 else {
             throw ImageError(

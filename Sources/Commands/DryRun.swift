@@ -1,0 +1,34 @@
+import Basics
+import Models
+import Shards
+import Streaming
+import Training
+
+/// `vergence train --dry-run`: what would happen, without writing anything.
+enum DryRun {
+    static func print(_ configuration: RunConfiguration, ranks: Int) throws {
+        let network = try configuration.makeNetwork()
+        let data = try TrainingData(path: configuration.data, fields: network.inputs.map(\.field))
+        let order = try SampleOrder(
+            seed: configuration.seed, recordCount: data.dataSet.count(.train), lanes: configuration.lanes,
+            laneBatch: configuration.laneBatch)
+        let estimate = try MemoryEstimate(
+            network: network, laneBatch: configuration.laneBatch, height: data.height, width: data.width,
+            kernels: Machine.kernels(threads: configuration.threads, ranksOnHost: ranks), configuration: configuration)
+        let steps = configuration.steps > 0 ? configuration.steps : configuration.epochs * order.stepsPerEpoch
+        Swift.print(ConfigurationFile.text(configuration), terminator: "")
+        Swift.print(
+            """
+
+            records: \(data.dataSet.count(.train)) train, \(data.dataSet.count(.val)) val, \(data.height)x\(data.width)
+            steps: \(steps), \(order.stepsPerEpoch) per epoch, \(order.globalBatch) pairs each
+            parameters: \(estimate.parameterCount)
+            memory per rank: about \(estimate.byteCount >> 20) MB, of which \(estimate.arenaByteCount >> 20) MB activations
+            one lane takes \(rounded(estimate.laneSeconds)) s on this machine now: about \
+            \(rounded(estimate.laneSeconds * Double((configuration.lanes + ranks - 1) / ranks) * Double(steps))) s for \
+            all steps at \(ranks) rank\(ranks == 1 ? "" : "s")
+            """)
+    }
+
+    private static func rounded(_ value: Double) -> String { "\((value * 100).rounded() / 100)" }
+}

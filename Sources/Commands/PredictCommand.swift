@@ -1,0 +1,139 @@
+import ArgumentParser
+import Basics
+import FrameSources
+import Models
+import Telemetry
+import Training
+
+/// `vergence predict`: depth maps of the user's own pictures.
+struct PredictCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "predict", abstract: "Makes disparity maps of stereo pictures.",
+        discussion: """
+            Inputs are pictures that hold both views, folders of such pictures, or folders with left/ and right/ in them.
+            Maps are named by the eye whose pixels they are, in pixels of the picture's own width, positive = nearer:
+              KEY_disparity_left.png     colours, blue far, red near
+              KEY_disparity_left_16.png  (d + 128) · 256 in 16 bits: signed disparities survive
+              KEY_disparity_left.pfm     float32; also .npy
+              KEY_right_rebuilt.png      the right view as the network rebuilds it from the left one
+            Example: vergence predict frames --layout side-by-side --checkpoint run/checkpoints/best.safetensors --output maps
+            """)
+
+    enum Layout: String, CaseIterable, ExpressibleByArgument {
+        case sideBySide = "side-by-side"
+        case topBottom = "top-bottom"
+        case folders
+    }
+
+    enum Format: String, CaseIterable { case color, png16, pfm, npy, views }
+
+    @Argument(help: ArgumentHelp("Pictures or folders.", valueName: "input"))
+    var inputs: [String]
+    @OptionGroup var network: CheckpointOptions
+    @Option(help: ArgumentHelp("Folder to write into.", valueName: "folder"))
+    var output: String
+    @Option(help: "How views are packed. (default: folders for a folder with left/ and right/, else side-by-side)")
+    var layout: Layout?
+    @Flag(help: "The other half (or folder) is the left view.")
+    var swapEyes = false
+    @Option(help: "Height x width at which the network runs. (default: that of its training)")
+    var size: PixelSize?
+    @Option(help: "What to write: \(Format.allCases.map(\.rawValue).joined(separator: ",")); commas between.")
+    var formats = "color,png16,pfm,views"
+    @Option(help: "Disparities of the colour map's ends, LOW:HIGH; without it each map has its own.")
+    var range: String?
+    @OptionGroup var machine: MachineOptions
+
+    func run() throws {
+        let chosen = try formats.split(separator: ",").map { name in
+            guard let format = Format(rawValue: String(name)) else {
+                let names = Format.allCases.map(\.rawValue)
+                throw Failure(
+                    .usage,
+                    "--formats: unknown '\(name)'\(suggestion(for: String(name), among: names)); known: "
+                        + names.joined(separator: ", "))
+            }
+            return format
+        }
+        let fixedRange = try range.map(parseRange)
+        let items = try inputs.flatMap(items)
+        let predictor = try Predictor(
+            network.load(), size: size.map { ($0.height, $0.width) }, kernels: machine.kernels())
+        try Files.createFolder(output)
+        let reporter = ProgressReporter(task: "predict", unit: "picture", items: "pictures", total: items.count)
+        defer { reporter.finish() }
+        var error = 0.0
+        for (number, item) in items.enumerated() {
+            let record = try item.load()
+            let prediction = try predictor.predict(record)
+            try write(prediction, key: item.key, chosen, fixedRange)
+            error += prediction.errors.map(\.value).reduce(0, +) / Double(max(1, prediction.errors.count))
+            reporter.update(position: number + 1)
+        }
+        reporter.finish()
+        print(
+            "\(items.count) picture\(items.count == 1 ? "" : "s") at \(predictor.height)x\(predictor.width), "
+                + "mean absolute error of the rebuilt views \(ProgressFormat.loss(error / Double(max(1, items.count)))); "
+                + "maps in \(output)")
+    }
+
+    private func parseRange(_ text: String) throws -> ClosedRange<Float> {
+        let parts = text.split(separator: ":").map { Float($0) }
+        guard parts.count == 2, let low = parts[0], let high = parts[1], low < high else {
+            throw Failure(.usage, "--range \(text): write LOW:HIGH, e.g. --range=-8:8")
+        }
+        return low...high
+    }
+
+    private func items(of input: String) throws -> [FrameItem] {
+        guard Files.exists(input) else { throw Failure(.missingInput, "\(input): no such picture or folder") }
+        if Files.isFolder(input) {
+            let hasFolders = Files.isFolder(input + "/left") && Files.isFolder(input + "/right")
+            switch layout ?? (hasFolders ? .folders : .sideBySide) {
+            case .folders: return try FolderPairs(root: input, isSwapped: swapEyes).items()
+            case .sideBySide: return try PackedFrames(root: input, packing: .sideBySide, isSwapped: swapEyes).items()
+            case .topBottom: return try PackedFrames(root: input, packing: .topBottom, isSwapped: swapEyes).items()
+            }
+        }
+        let packing: PackedFrames.Packing
+        switch layout {
+        case .folders: throw Failure(.usage, "\(input): is a picture, --layout folders needs a folder")
+        case .topBottom: packing = .topBottom
+        case .sideBySide, nil: packing = .sideBySide
+        }
+        let frames = PackedFrames(root: input, packing: packing, isSwapped: swapEyes)
+        let name = input.split(separator: "/").last.map(String.init) ?? input
+        let key = name.lastIndex(of: ".").map { String(name[..<$0]) } ?? name
+        return [
+            FrameItem(key: key) { Record(key: key, fields: try frames.split(ImageFile.read(input), path: input)) }
+        ]
+    }
+
+    private func write(
+        _ prediction: Predictor.Prediction, key: String, _ formats: [Format], _ fixedRange: ClosedRange<Float>?
+    ) throws {
+        let base = "\(output)/\(key)"
+        if key.contains("/") {
+            try Files.createFolder(base.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/"))
+        }
+        for (eye, map) in prediction.disparities {
+            let name = "\(base)_disparity_\(eye.rawValue)"
+            for format in formats {
+                switch format {
+                case .color:
+                    let range = fixedRange ?? Colormap.range(of: map) ?? 0...1
+                    try ImageFile.write(Colormap.colours(of: map, in: range), to: name + ".png")
+                case .png16: try ImageFile.write(DisparityFiles.png16(map), to: name + "_16.png")
+                case .pfm: try ImageFile.write(map, to: name + ".pfm")
+                case .npy: try ImageFile.write(map, to: name + ".npy")
+                case .views: break
+                }
+            }
+        }
+        if formats.contains(.views) {
+            for (eye, picture) in prediction.reconstructions {
+                try ImageFile.write(picture, to: "\(base)_\(eye.rawValue)_rebuilt.png")
+            }
+        }
+    }
+}

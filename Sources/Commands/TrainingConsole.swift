@@ -1,0 +1,103 @@
+import Basics
+import Collectives
+import Foundation
+import Telemetry
+import Training
+
+/// Tells a person, and `metrics.csv` and `steps.csv`, how a run goes.
+final class TrainingConsole: TrainingObserver {
+    private let configuration: RunConfiguration
+    private let folder: RunFolder
+    private let isResumed: Bool
+    private var progress: ProgressReporter?
+    private var stepTable: MetricsCSV?
+    private var epochTable: MetricsCSV?
+    private var startStep = 0
+    /// The first error of writing a table: a full disk must not go unnoticed, nor end the step that is under way.
+    private var failure: (any Error)?
+
+    init(_ configuration: RunConfiguration, resume: Bool) throws {
+        self.configuration = configuration
+        folder = RunFolder(path: configuration.run)
+        isResumed = resume
+    }
+
+    func started(at step: Int, of totalSteps: Int, description: [String]) {
+        for line in description { Console.note(line) }
+        Console.note(step == 0 ? "\(totalSteps) steps into \(folder.path)" : "going on at step \(step) of \(totalSteps)")
+        startStep = step
+        progress = ProgressReporter(task: "train", position: step, total: totalSteps)
+        let host = HostInfo.current()
+        let text = "\(host.summary)\nstarted at step \(step): \(ISO8601DateFormatter().string(from: Date()))\n"
+        let old = (try? Files.read(folder.machinePath, limit: 1 << 20)).map { String(decoding: $0, as: UTF8.self) } ?? ""
+        attempt { try AtomicFileWriter.write(old + text, to: folder.machinePath) }
+    }
+
+    func finished(_ report: StepReport) {
+        progress?.update(
+            position: report.step, items: report.pairs, loss: report.losses.first?.value,
+            dataWaitSeconds: report.dataWaitSeconds, communicationSeconds: report.communicationSeconds)
+        attempt {
+            if stepTable == nil {
+                stepTable = try MetricsCSV(
+                    path: folder.stepsPath,
+                    columns: ["step", "epoch"] + report.losses.map(\.name)
+                        + ["lr", "gradient_norm", "seconds", "data_wait_seconds", "communication_seconds"],
+                    resumeBelow: isResumed ? startStep + 1 : nil)
+            }
+            let epoch = (report.step - 1) / report.stepsPerEpoch + 1
+            try stepTable?.append(
+                [CSVCell(report.step), CSVCell(epoch)] + report.losses.map { CSVCell($0.value) }
+                    + [
+                        CSVCell(report.learningRate), CSVCell(report.gradientNorm), CSVCell(report.seconds),
+                        CSVCell(report.dataWaitSeconds), CSVCell(report.communicationSeconds),
+                    ])
+        }
+    }
+
+    func finished(_ report: EpochReport) {
+        attempt {
+            if epochTable == nil {
+                epochTable = try MetricsCSV(
+                    path: folder.metricsPath,
+                    columns: ["step", "epoch"] + report.trainingLosses.map { "train_\($0.name)" }
+                        + report.validation.map { "val_\($0.name)" } + ["lr", "seconds"],
+                    resumeBelow: isResumed ? startStep + 1 : nil)
+            }
+            let validation: [CSVCell] = epochTable.map { table in
+                table.columns.filter { $0.hasPrefix("val_") }.map { column in
+                    CSVCell(report.validation.first { "val_\($0.name)" == column }?.value)
+                }
+            } ?? []
+            try epochTable?.append(
+                [CSVCell(report.step), CSVCell(report.epoch)] + report.trainingLosses.map { CSVCell($0.value) }
+                    + validation + [CSVCell(report.learningRate), CSVCell(report.seconds)])
+        }
+        var line = "epoch \(report.epoch), step \(report.step): "
+        line += report.trainingLosses.map { "\($0.name) \(ProgressFormat.loss($0.value))" }.joined(separator: ", ")
+        if !report.validation.isEmpty {
+            let values = report.validation.map { "\($0.name) \(ProgressFormat.loss($0.value))" }
+            line += " | validation " + values.joined(separator: ", ") + (report.isBest ? " (best)" : "")
+        }
+        progress?.print(line)
+    }
+
+    func remark(_ text: String) {
+        if let progress { progress.print("warning: \(text)") } else { Console.warn(text) }
+    }
+
+    func ended() {
+        progress?.finish()
+        if let failure { Console.warn("the tables of this run are incomplete: \(failure)") }
+    }
+
+    private func attempt(_ body: () throws -> Void) {
+        guard failure == nil else { return }
+        do {
+            try body()
+        } catch {
+            failure = error
+            remark("\(error)")
+        }
+    }
+}

@@ -1,0 +1,214 @@
+import Basics
+import FrameSources
+import Metrics
+import Models
+import Shards
+
+/// Measures predictions on the records of a data set, beside the trivial baselines.
+public struct Evaluation {
+    /// Where predictions come from.
+    public enum Source {
+        case network(Predictor)
+        /// Files named by record key, `.pfm`, `.npy` or `.png`.
+        case folder(String, DisparityFiles.PNGEncoding)
+        case constant(Double)
+    }
+
+    public struct Options {
+        public var crop = Crop.none
+        /// Depth is measured if focal length and baseline are given.
+        public var geometry: StereoGeometry?
+        public var capMetres = 80.0
+        public var scalesByMedian = false
+        public var maximumShift = 32
+
+        public init() {}
+    }
+
+    /// A named row of numbers.
+    public struct Row: Sendable {
+        public let name: String
+        public let values: [(name: String, value: Double)]
+    }
+
+    /// A table of rows over one set of pixels or pictures.
+    public struct Table: Sendable {
+        public let title: String
+        public let imageCount: Int
+        public let rows: [Row]
+    }
+
+    public struct Report: Sendable {
+        public let recordCount: Int
+        public let tables: [Table]
+        /// Disparity metrics over all known pixels, by record.
+        public let records: [Row]
+    }
+
+    private let source: Source
+    private let options: Options
+
+    public init(_ source: Source, options: Options) {
+        self.source = source
+        self.options = options
+    }
+
+    /// One kind of prediction measured over all records.
+    private struct Measured<Sums: MetricSums> {
+        var network = MetricAverage<Sums>()
+        var shift = MetricAverage<Sums>()
+        var constant = MetricAverage<Sums>()
+    }
+
+    /// - Parameter records: pairs of a split and an index.
+    /// - Throws: `Failure` (bad data) if nothing can be measured.
+    public func run(
+        _ data: DataSet, _ records: [(split: Split, index: Int)], progress: (Int) -> Void
+    ) throws -> Report {
+        var all = Measured<DisparitySums>()
+        var visible = Measured<DisparitySums>()
+        var depth = MetricAverage<DepthSums>()
+        var views: [(name: String, network: MetricAverage<ViewSums>, copy: MetricAverage<ViewSums>, shift: MetricAverage<ViewSums>)] = []
+        var rows: [Row] = []
+        for (number, place) in records.enumerated() {
+            let record = try data.record(place.split, place.index)
+            let (map, rebuilt) = try prediction(for: record)
+            let shift = try globalShift(record)
+            if let truth = record[FieldName.disparity], let map {
+                let cropped = try crop(truth, like: map, record)
+                let constant = try Baselines.bestConstantDisparity(truth: cropped)
+                try measure(map, cropped, shift, constant, into: &all)
+                let sums = try DisparitySums(prediction: map, truth: cropped)
+                rows.append(Row(name: record.key, values: Array(zip(DisparitySums.names, sums.values))))
+                if let mask = record[FieldName.visible], mask.element == .uint8, mask.count == cropped.count {
+                    try measure(map, masked(cropped, mask), shift, constant, into: &visible)
+                }
+                if let geometry = options.geometry {
+                    let measured = try DepthProtocol(
+                        maximumMetres: options.capMetres, crop: options.crop, scalesByMedian: options.scalesByMedian
+                    ).measure(prediction: geometry.depth(ofDisparity: map), truth: geometry.depth(ofDisparity: truth))
+                    depth.add(measured.sums)
+                }
+            }
+            if let left = record[FieldName.left], let right = record[FieldName.right] {
+                for (eye, picture) in rebuilt {
+                    let (target, other) = eye == .left ? (left, right) : (right, left)
+                    let columns = eye == .left ? shift : -shift
+                    let name = eye == .left ? "left view from the right one" : "right view from the left one"
+                    if !views.contains(where: { $0.name == name }) { views.append((name, .init(), .init(), .init())) }
+                    guard let i = views.firstIndex(where: { $0.name == name }) else { continue }
+                    let shown = ContactSheet.displayable(target)
+                    let source = ContactSheet.displayable(other)
+                    views[i].network.add(try ViewSums(prediction: picture, truth: shown))
+                    views[i].copy.add(try ViewSums(prediction: source, truth: shown))
+                    views[i].shift.add(
+                        try ViewSums(prediction: Baselines.shifted(source, byColumns: columns), truth: shown))
+                }
+            }
+            progress(number + 1)
+        }
+        var tables: [Table] = []
+        for (title, measured) in [("disparity, all known pixels", all), ("disparity, pixels that both views see", visible)]
+        where measured.network.imageCount > 0 {
+            tables.append(
+                Table(
+                    title: title, imageCount: measured.network.imageCount,
+                    rows: [
+                        row(sourceName, measured.network), row("best global shift", measured.shift),
+                        row("best constant", measured.constant),
+                    ]))
+        }
+        if depth.imageCount > 0 {
+            tables.append(
+                Table(
+                    title: "depth, cap \(options.capMetres) m, crop \(options.crop.rawValue)"
+                        + (options.scalesByMedian ? ", median-scaled" : ""),
+                    imageCount: depth.imageCount, rows: [row(sourceName, depth)]))
+        }
+        for view in views {
+            tables.append(
+                Table(
+                    title: view.name, imageCount: view.network.imageCount,
+                    rows: [row(sourceName, view.network), row("copy", view.copy), row("best global shift", view.shift)]))
+        }
+        guard !tables.isEmpty else {
+            throw Failure(
+                .badData, "\(data.path): nothing to measure: records have no disparity and the predictions rebuild no view")
+        }
+        return Report(recordCount: records.count, tables: tables, records: rows)
+    }
+
+    private var sourceName: String {
+        switch source {
+        case .network: "network"
+        case .folder: "predictions"
+        case .constant(let value): "constant \(value)"
+        }
+    }
+
+    private func row<Sums: MetricSums>(_ name: String, _ average: MetricAverage<Sums>) -> Row {
+        Row(name: name, values: Array(zip(Sums.names, average.mean)))
+    }
+
+    private func measure(
+        _ map: PixelArray, _ truth: PixelArray, _ shift: Int, _ constant: Double, into total: inout Measured<DisparitySums>
+    ) throws {
+        total.network.add(try DisparitySums(prediction: map, truth: truth))
+        for (value, path) in [(Double(shift), \Measured<DisparitySums>.shift), (constant, \.constant)] {
+            let flat = Baselines.constantMap(value, height: truth.height, width: truth.width)
+            total[keyPath: path].add(try DisparitySums(prediction: flat, truth: truth))
+        }
+    }
+
+    private func prediction(for record: Record) throws -> (PixelArray?, [(eye: Eye, picture: PixelArray)]) {
+        switch source {
+        case .network(let predictor):
+            let result = try predictor.predict(record)
+            return (result.disparities.first { $0.eye == .left }?.map, result.reconstructions)
+        case .constant(let value):
+            guard let truth = record[FieldName.disparity] ?? record[FieldName.left] else { return (nil, []) }
+            return (Baselines.constantMap(value, height: truth.height, width: truth.width), [])
+        case .folder(let path, let encoding):
+            for suffix in [".pfm", ".npy", ".png"] {
+                let file = "\(path)/\(record.key)\(suffix)"
+                if Files.exists(file) { return (try DisparityFiles.read(file, png: encoding), []) }
+            }
+            throw Failure(
+                .missingInput, "\(path): has no prediction for record \(record.key); expected \(record.key).pfm, .npy or .png")
+        }
+    }
+
+    /// The shift that matches the views best: it sees the pictures, not the truth.
+    private func globalShift(_ record: Record) throws -> Int {
+        guard let left = record[FieldName.left], let right = record[FieldName.right] else { return 0 }
+        return try Baselines.bestGlobalDisparity(left: left, right: right, maximumShift: options.maximumShift)
+    }
+
+    /// Truth outside the crop becomes unknown.
+    private func crop(_ truth: PixelArray, like map: PixelArray, _ record: Record) throws -> PixelArray {
+        guard map.height == truth.height, map.width == truth.width else {
+            throw Failure(
+                .badData, "\(record.key): the prediction is \(map.height)x\(map.width), the ground truth "
+                    + "\(truth.height)x\(truth.width); predict at the records' size")
+        }
+        guard options.crop != .none else { return truth }
+        let region = options.crop.region(height: truth.height, width: truth.width)
+        var result = truth
+        result.withMutableFloats { values in
+            for y in 0..<truth.height {
+                for x in 0..<truth.width where !region.rows.contains(y) || !region.columns.contains(x) {
+                    values[y * truth.width + x] = .nan
+                }
+            }
+        }
+        return result
+    }
+
+    private func masked(_ truth: PixelArray, _ mask: PixelArray) -> PixelArray {
+        var result = truth
+        result.withMutableFloats { values in
+            for i in values.indices where mask.bytes[i] == 0 { values[i] = .nan }
+        }
+        return result
+    }
+}
