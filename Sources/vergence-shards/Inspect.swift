@@ -122,6 +122,7 @@ struct Show: ParsableCommand {
             Examples:
               vergence-shards show scenes.data --record 3 --output three.png
               vergence-shards show kitti.data --split val --record 000006_10 --output pair.png
+              vergence-shards show kitti.data --record 000000_10 --field disparity --output exact.pfm
             """)
 
     @Argument(help: "Folder of a data set, or a .shard.lz4 file.")
@@ -136,12 +137,23 @@ struct Show: ParsableCommand {
     @Option(help: "Disparities from blue to red, e.g. -6...6. (default: those of the record)")
     var disparities: DisparityRange?
 
-    @Option(name: .shortAndLong, help: ArgumentHelp("Picture to write (.png or .jpg).", valueName: "file"))
+    @Option(help: ArgumentHelp("Write this field alone, its values unchanged (maps as .pfm or .npy).", valueName: "name"))
+    var field: String?
+
+    @Option(name: .shortAndLong, help: ArgumentHelp("File to write: .png, .jpg, .pfm or .npy.", valueName: "file"))
     var output: String
 
     func run() throws {
         let found = try find()
-        try ImageFile.write(sheet(found), to: output)
+        if let field {
+            guard let array = found[field] else {
+                let names = found.fields.map(\.name).joined(separator: ", ")
+                throw Failure(.usage, "record \(found.key) has no field \(field); choose one of \(names)")
+            }
+            try ImageFile.write(array, to: output)
+        } else {
+            try ImageFile.write(sheet(found), to: output)
+        }
         let fields = found.fields.map { "\($0.name) \($0.array.height)x\($0.array.width)" }.joined(separator: ", ")
         Console.show("\(output): \(found.key): \(fields)")
     }

@@ -27,6 +27,7 @@ struct Synth: ParsableCommand {
     var seed: UInt64
 
     @Option(
+        parsing: .unconditional,
         help: ArgumentHelp(
             "Disparities in pixels, e.g. -6...6. (default: ±6 at width 96, in proportion, within -16...15)",
             valueName: "low...high"))

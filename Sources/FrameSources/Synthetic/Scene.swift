@@ -77,9 +77,7 @@ private struct SceneBuilder {
         let slopes = limited(
             far, draws.uniform(-0.12, 0.12) * slope, draws.uniform(-0.1, 0.2) * slope, width / 2 + margin, height / 2)
         add(
-            SceneShape(
-                outline: .everywhere, centreX: width / 2, centreY: height / 2, halfWidth: 1, halfHeight: 1, axisX: 1,
-                axisY: 0, hole: 0),
+            SceneShape(.everywhere, centreX: width / 2, centreY: height / 2, axis: (1, 0)),
             DisparityPlane(value: far, x: width / 2, y: height / 2, slopeX: slopes.x, slopeY: slopes.y),
             extent: max(width, height) / 2, upright: true)
     }
@@ -93,9 +91,7 @@ private struct SceneBuilder {
         let fall = height + abs(normal.x) * (width / 2 + margin) - horizon
         let slope = (near - far) / max(fall, 1)
         add(
-            SceneShape(
-                outline: .halfPlane, centreX: width / 2, centreY: horizon, halfWidth: 1, halfHeight: 1,
-                axisX: normal.x, axisY: normal.y, hole: 0),
+            SceneShape(.halfPlane, centreX: width / 2, centreY: horizon, axis: normal),
             DisparityPlane(
                 value: far, x: width / 2, y: horizon, slopeX: slope * normal.x, slopeY: slope * normal.y),
             extent: height / 2, upright: true)
@@ -109,9 +105,7 @@ private struct SceneBuilder {
         let distance = (side > 0 ? width - corner : corner) + margin
         let slope = min((near - far) / distance, 0.3)
         add(
-            SceneShape(
-                outline: .halfPlane, centreX: corner, centreY: height / 2, halfWidth: 1, halfHeight: 1, axisX: side,
-                axisY: 0, hole: 0),
+            SceneShape(.halfPlane, centreX: corner, centreY: height / 2, axis: (side, 0)),
             DisparityPlane(value: far, x: corner, y: height / 2, slopeX: slope * side, slopeY: 0),
             extent: distance, upright: true)
     }
@@ -125,6 +119,8 @@ private struct SceneBuilder {
         var (halfWidth, halfHeight) = (size * stretch, size / stretch)
         var turn = draws.uniform()
         let outline: SceneShape.Outline
+        var seed: UInt32 = 0
+        var sides = SceneShape.Sides()
         switch draws.integer(below: 10) {
         case 0, 1: outline = .rectangle
         case 2:
@@ -133,21 +129,24 @@ private struct SceneBuilder {
             (halfWidth, halfHeight) = (size * 0.3, size * 2.2)
             turn = draws.uniform(-0.02, 0.02)
         case 3, 4: outline = .ellipse
-        case 5, 6, 7: outline = .blot(seed: draws.bits())
+        case 5, 6, 7:
+            outline = .blot
+            seed = draws.bits()
         default:
-            let sides = 3 + draws.integer(below: 5)
-            outline = .polygon(
-                (0..<sides).map { side in
-                    let normal = Draws.direction((Double(side) + draws.uniform(-0.25, 0.25)) / Double(sides))
-                    return (normal.x, normal.y, draws.uniform(0.6, 0.95))
-                })
+            outline = .polygon
+            let count = 3 + draws.integer(below: 5)
+            for side in 0..<count {
+                (sides.normalX[side], sides.normalY[side]) = Draws.direction(
+                    (Double(side) + draws.uniform(-0.25, 0.25)) / Double(count))
+                sides.distance[side] = draws.uniform(0.6, 0.95)
+            }
         }
         let axis = Draws.direction(turn)
         var hole = 0.0
-        if case .ellipse = outline, draws.chance(0.35) { hole = draws.uniform(0.4, 0.65) }
+        if outline == .ellipse, draws.chance(0.35) { hole = draws.uniform(0.4, 0.65) }
         let shape = SceneShape(
-            outline: outline, centreX: draws.uniform(0.04, 0.96) * width, centreY: draws.uniform(0.08, 0.95) * height,
-            halfWidth: halfWidth, halfHeight: halfHeight, axisX: axis.x, axisY: axis.y, hole: hole)
+            outline, centreX: draws.uniform(0.04, 0.96) * width, centreY: draws.uniform(0.08, 0.95) * height,
+            halfWidth: halfWidth, halfHeight: halfHeight, axis: axis, hole: hole, seed: seed, sides: sides)
         // A slope along x squeezes one view against the other: beyond a third, matching is no longer well posed.
         let slopes = limited(
             value, draws.uniform(-0.22, 0.22), draws.uniform(-0.22, 0.22), shape.reach, shape.reach)

@@ -62,6 +62,10 @@ struct SceneRenderer {
     }
 
     func render(_ eye: Eye, _ camera: Camera) -> RenderedView {
+        scene.surfaces.withUnsafeBufferPointer { render($0, eye, camera) }
+    }
+
+    private func render(_ surfaces: UnsafeBufferPointer<SceneSurface>, _ eye: Eye, _ camera: Camera) -> RenderedView {
         let other: Eye = eye == .left ? .right : .left
         let toOther: Double = eye == .left ? -0.5 : 0.5
         var picture = [UInt8](repeating: 0, count: height * width * 3)
@@ -70,26 +74,25 @@ struct SceneRenderer {
         for row in 0..<height {
             let y = Double(row)
             // Rays of a pixel row reach half a pixel up and down.
-            let candidates = scene.surfaces.indices.filter { index in
-                let shape = scene.surfaces[index].shape
-                return abs(y - shape.centreY) <= shape.reach + 1
+            let candidates = surfaces.indices.filter { index in
+                abs(y - surfaces[index].shape.centreY) <= surfaces[index].shape.reach + 1
             }
             for column in 0..<width {
                 let x = Double(column)
                 let pixel = row * width + column
-                let hit = cast(x, y, eye, candidates)
+                let hit = cast(x, y, eye, surfaces, candidates)
                 disparities[pixel] = Float(hit.disparity)
                 let otherX = hit.x + toOther * hit.disparity
                 if otherX >= 0, otherX <= Double(width - 1),
-                    cast(otherX, y, other, candidates).surface == hit.surface
+                    cast(otherX, y, other, surfaces, candidates).surface == hit.surface
                 {
                     visible[pixel] = 255
                 }
                 var sum = SIMD3<Float>()
                 for dy in Self.offsetsY {
                     for dx in Self.offsetsX {
-                        let sample = cast(x + dx, y + dy, eye, candidates)
-                        sum += colour(sample, y + dy)
+                        let sample = cast(x + dx, y + dy, eye, surfaces, candidates)
+                        sum += colour(sample, y + dy, surfaces[sample.surface])
                     }
                 }
                 let mean = sum * Float(1.0 / Double(Self.offsetsX.count * Self.offsetsY.count))
@@ -104,21 +107,21 @@ struct SceneRenderer {
 
     /// The nearest surface that an eye sees at (x, y) of its picture; among equally near ones the last.
     @inline(__always)
-    private func cast(_ x: Double, _ y: Double, _ eye: Eye, _ candidates: [Int]) -> Hit {
+    private func cast(
+        _ x: Double, _ y: Double, _ eye: Eye, _ surfaces: UnsafeBufferPointer<SceneSurface>, _ candidates: [Int]
+    ) -> Hit {
         var hit = Hit(surface: 0, x: x, disparity: -.infinity)
         for index in candidates {
-            let surface = scene.surfaces[index]
-            let cyclopean = surface.plane.cyclopean(x: x, y: y, eye)
-            let disparity = surface.plane.at(cyclopean, y)
-            if disparity >= hit.disparity, surface.shape.contains(cyclopean, y) {
+            let cyclopean = surfaces[index].plane.cyclopean(x: x, y: y, eye)
+            let disparity = surfaces[index].plane.at(cyclopean, y)
+            if disparity >= hit.disparity, surfaces[index].shape.contains(cyclopean, y) {
                 hit = Hit(surface: index, x: cyclopean, disparity: disparity)
             }
         }
         return hit
     }
 
-    private func colour(_ hit: Hit, _ y: Double) -> SIMD3<Float> {
-        let surface = scene.surfaces[hit.surface]
+    private func colour(_ hit: Hit, _ y: Double, _ surface: SceneSurface) -> SIMD3<Float> {
         let dx = Float(hit.x - surface.shape.centreX)
         let dy = Float(y - surface.shape.centreY)
         let shade = min(max(1 + dx * surface.shadeX + dy * surface.shadeY, 0.6), 1.2)

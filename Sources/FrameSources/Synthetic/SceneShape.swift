@@ -43,16 +43,23 @@ struct Draws {
 
 /// The outline of a surface, around its own centre.
 struct SceneShape {
-    enum Outline {
+    enum Outline: UInt8 {
         case everywhere
         /// Everything on one side of a line through the centre: n · p > 0.
         case halfPlane
         case rectangle
         case ellipse
         /// A star-shaped blot whose radius varies with the direction.
-        case blot(seed: UInt32)
+        case blot
         /// Convex: n_i · p ≤ r_i in the shape's normalised frame.
-        case polygon([(x: Double, y: Double, distance: Double)])
+        case polygon
+    }
+
+    /// Sides of a polygon; unused ones have r = ∞. Vectors, and not the payload of a case: this is looked at by every ray.
+    struct Sides {
+        var normalX = SIMD8<Double>()
+        var normalY = SIMD8<Double>()
+        var distance = SIMD8<Double>(repeating: .infinity)
     }
 
     let outline: Outline
@@ -66,23 +73,47 @@ struct SceneShape {
     let axisY: Double
     /// A hole of this fraction of the extents, 0 = none.
     let hole: Double
-
+    /// Of a blot's edge.
+    let seed: UInt32
+    let sides: Sides
     /// No point of the shape is farther from the centre than this.
-    var reach: Double {
-        switch outline {
-        case .everywhere, .halfPlane: .infinity
-        case .rectangle: (halfWidth * halfWidth + halfHeight * halfHeight).squareRoot()
-        case .ellipse: max(halfWidth, halfHeight)
-        case .blot: max(halfWidth, halfHeight) * 1.45
-        case .polygon: max(halfWidth, halfHeight) * 1.5
-        }
+    let reach: Double
+
+    init(
+        _ outline: Outline, centreX: Double, centreY: Double, halfWidth: Double = 1, halfHeight: Double = 1,
+        axis: (x: Double, y: Double), hole: Double = 0, seed: UInt32 = 0, sides: Sides = Sides()
+    ) {
+        self.outline = outline
+        self.centreX = centreX
+        self.centreY = centreY
+        self.halfWidth = halfWidth
+        self.halfHeight = halfHeight
+        axisX = axis.x
+        axisY = axis.y
+        self.hole = hole
+        self.seed = seed
+        self.sides = sides
+        reach =
+            switch outline {
+            case .everywhere, .halfPlane: .infinity
+            case .rectangle: (halfWidth * halfWidth + halfHeight * halfHeight).squareRoot()
+            case .ellipse: max(halfWidth, halfHeight)
+            case .blot: max(halfWidth, halfHeight) * 1.45
+            case .polygon: max(halfWidth, halfHeight) * 1.5
+            }
     }
 
+    @inline(__always)
     func contains(_ x: Double, _ y: Double) -> Bool {
         let dx = x - centreX
         let dy = y - centreY
-        if case .everywhere = outline { return true }
-        if case .halfPlane = outline { return dx * axisX + dy * axisY > 0 }
+        // Most rays miss most shapes.
+        return dx <= reach && dx >= -reach && dy <= reach && dy >= -reach && holds(dx, dy)
+    }
+
+    private func holds(_ dx: Double, _ dy: Double) -> Bool {
+        if outline == .everywhere { return true }
+        if outline == .halfPlane { return dx * axisX + dy * axisY > 0 }
         let u = (dx * axisX + dy * axisY) / halfWidth
         let v = (dy * axisX - dx * axisY) / halfHeight
         let square = u * u + v * v
@@ -90,12 +121,12 @@ struct SceneShape {
         switch outline {
         case .rectangle: return abs(u) <= 1 && abs(v) <= 1
         case .ellipse: return square <= 1
-        case .blot(let seed):
+        case .blot:
             let radius = square.squareRoot()
             if radius < 0.5 { return true }
             let wave = gradientNoise(Float(u / radius) * 1.6, Float(v / radius) * 1.6, seed)
             return radius <= 0.95 + 0.7 * Double(min(max(wave, -0.6), 0.6))
-        case .polygon(let sides): return square <= 2.25 && sides.allSatisfy { $0.x * u + $0.y * v <= $0.distance }
+        case .polygon: return all(sides.normalX * u + sides.normalY * v .<= sides.distance)
         case .everywhere, .halfPlane: return true
         }
     }
