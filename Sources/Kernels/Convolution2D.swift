@@ -62,7 +62,7 @@ extension KernelContext {
             bias == nil || bias?.count == extents.smallChannels, "bias \(bias?.shape ?? []) for output \(output.shape)")
         if method.isWinograd(extents) {
             winogradConvolution(
-                input.base, weights: weights.base, flipped: false, bias: bias?.base, activation: activation,
+                input.base, weights: weights.base, bias: bias?.base, activation: activation,
                 plan: WinogradPlan(extents, .forward), into: output.base, workspace: workspace)
         } else {
             multiplyPatches(
@@ -134,7 +134,7 @@ extension KernelContext {
         let smallChannels = extents.smallChannels
         if method.isWinograd(extents) {
             winogradConvolution(
-                outputGradient.base, weights: weights.base, flipped: true, bias: nil, activation: .none,
+                outputGradient.base, weights: weights.base, bias: nil, activation: .none,
                 plan: WinogradPlan(extents, .inputGradient), into: inputGradient.base, workspace: workspace)
         } else if extents.isPointwise {
             multiplyPatches(
