@@ -94,9 +94,8 @@ struct WinogradPlan {
     var zerosCount: Int { roundUp(max(inputChannels, outputChannels), to: 16) }
     var blockCount: Int { 16 * (inputPlane + outputPlane) }
 
-    /// Transposed weights. Small products with a transposed operand run at two thirds of the speed (measured), so the
-    /// fused input gradient transposes the weights first; large ones don't care.
-    var transposedCount: Int { isFused && isInputGradient ? roundUp(9 * weightCount, to: 16) : 0 }
+    /// Transposed weights of an input gradient: see `transposingRows`.
+    var transposedCount: Int { isInputGradient ? roundUp(9 * weightCount, to: 16) : 0 }
 
     func workspaceCount(threadCount: Int) -> Int {
         zerosCount + transposedCount + strandCount * weightsCount + (isFused ? threadCount : 1) * blockCount
@@ -157,15 +156,14 @@ extension KernelContext {
         let scratch = transformed + plan.weightsCount
         zeros.update(repeating: 0, count: plan.zerosCount)
         let count = plan.weightCount
-        let isTransposed = plan.isInputGradient && plan.transposedCount == 0
-        if plan.transposedCount > 0 {
+        if plan.isInputGradient {
             pool.forEachChunk(9) { tap, _ in
                 kernels.transpose(
                     weights + tap * count, Int64(plan.inputChannels), Int64(plan.outputChannels),
                     Int64(plan.inputChannels), turned + tap * count, Int64(plan.outputChannels))
             }
         }
-        let source = plan.transposedCount > 0 ? UnsafePointer(turned) : weights
+        let source = plan.isInputGradient ? UnsafePointer(turned) : weights
         pool.forEachChunk(ceilDivide(count, weightsPerChunk)) { chunk, _ in
             kernels.winograd_weights(
                 source, Int64(count), Int64(chunk * weightsPerChunk),
@@ -181,9 +179,8 @@ extension KernelContext {
             matrixProduct(
                 rows: rows.count, columns: plan.outputChannels, depth: plan.inputChannels,
                 planes + plane * plan.inputPlane + rows.lowerBound * plan.inputChannels,
-                rowStrideA: plan.inputChannels, transformed + source * count,
-                layoutB: isTransposed ? .transposed : .normal,
-                rowStrideB: isTransposed ? plan.inputChannels : plan.outputChannels, accumulate: false,
+                rowStrideA: plan.inputChannels, transformed + source * count, rowStrideB: plan.outputChannels,
+                accumulate: false,
                 into: products + plane * plan.outputPlane + rows.lowerBound * plan.outputChannels,
                 rowStrideC: plan.outputChannels)
         }
