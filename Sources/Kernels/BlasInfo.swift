@@ -38,6 +38,9 @@ public enum BlasInfo {
 
     private static let singleThreaded: Void = openblas_set_num_threads(1)
 
+    /// Whether small products skip the packing of their operands: see `ProductBlocks`.
+    static let hasSmallKernels = instructionLevel(ofCore: coreName) == .avx512
+
     /// The environment's word counts only if OpenBLAS knows it: unknown names fall through to detection.
     static func isForced(requested: String?, coreName: String) -> Bool {
         guard let requested, !requested.isEmpty else { return false }

@@ -62,7 +62,7 @@ extension KernelContext {
             bias == nil || bias?.count == extents.smallChannels, "bias \(bias?.shape ?? []) for output \(output.shape)")
         if method.isWinograd(extents) {
             winogradConvolution(
-                input.base, weights: weights.base, flipped: false, bias: bias?.base, activation: activation,
+                input.base, weights: weights.base, bias: bias?.base, activation: activation,
                 plan: WinogradPlan(extents, .forward), into: output.base, workspace: workspace)
         } else {
             multiplyPatches(
@@ -109,9 +109,9 @@ extension KernelContext {
         if method.isWinograd(extents) {
             return WinogradPlan(extents, .inputGradient).workspaceCount(threadCount: threadCount)
         }
-        if extents.isPointwise { return 0 }
+        if extents.isPointwise { return extents.turnedWeightsCount }
         return extents.isTiling
-            ? TilingPlan(extents).workspaceCount(threadCount: threadCount)
+            ? extents.turnedWeightsCount + TilingPlan(extents).workspaceCount(threadCount: threadCount)
             : GatherPlan(extents).workspaceCount(threadCount: threadCount)
     }
 
@@ -134,20 +134,11 @@ extension KernelContext {
         let smallChannels = extents.smallChannels
         if method.isWinograd(extents) {
             winogradConvolution(
-                outputGradient.base, weights: weights.base, flipped: true, bias: nil, activation: .none,
+                outputGradient.base, weights: weights.base, bias: nil, activation: .none,
                 plan: WinogradPlan(extents, .inputGradient), into: inputGradient.base, workspace: workspace)
-        } else if extents.isPointwise {
-            multiplyPatches(
-                extents.grid, of: outputGradient.base,
-                by: MatrixOperand(base: weights.base, layout: .transposed, rowStride: smallChannels),
-                plan: PatchProductPlan(pointwiseGradient: extents), bias: nil, activation: .none,
-                into: inputGradient.base, workspace: workspace)
-        } else if extents.isTiling {
-            tileFromSmall(
-                outputGradient.base, plan: TilingPlan(extents),
-                weights: MatrixOperand(base: weights.base, layout: .transposed, rowStride: smallChannels), bias: nil,
-                into: inputGradient.base, workspace: workspace)
-        } else {
+            return
+        }
+        if !extents.isPointwise && !extents.isTiling {
             gatherFromSmall(
                 outputGradient.base, plan: GatherPlan(extents),
                 tap: { tap in
@@ -155,6 +146,20 @@ extension KernelContext {
                         base: weights.base + tap * extents.bigChannels * smallChannels, layout: .transposed,
                         rowStride: smallChannels)
                 }, bias: nil, into: inputGradient.base, workspace: workspace)
+            return
+        }
+        let matrix = normalOperand(
+            MatrixOperand(base: weights.base, layout: .transposed, rowStride: smallChannels), rows: smallChannels,
+            columns: extents.patchCount, pixels: extents.smallCount, workspace: workspace)
+        if extents.isPointwise {
+            multiplyPatches(
+                extents.grid, of: outputGradient.base, by: matrix,
+                plan: PatchProductPlan(pointwiseGradient: extents), bias: nil, activation: .none,
+                into: inputGradient.base, workspace: workspace)
+        } else {
+            tileFromSmall(
+                outputGradient.base, plan: TilingPlan(extents), weights: matrix, bias: nil, into: inputGradient.base,
+                workspace: workspace + extents.turnedWeightsCount)
         }
     }
 }

@@ -18,6 +18,8 @@ struct ConvolutionExtents {
     var tapCount: Int { geometry.kernelHeight * geometry.kernelWidth }
     /// Floats of a patch: what one small pixel sees of the big image.
     var patchCount: Int { tapCount * bigChannels }
+    /// Floats for the transposed weights where an operation wants them (`normalOperand`).
+    var turnedWeightsCount: Int { smallCount < transposingRows ? 0 : roundUp(patchCount * smallChannels, to: 16) }
     /// A patch is a pixel: the patch matrix is the image itself.
     var isPointwise: Bool { tapCount == 1 && geometry.stride == 1 && geometry.padding == 0 }
     /// Patches tile the big image without overlap or rest.

@@ -190,7 +190,8 @@ struct TilingPlan {
         kernelRows = max(1, min(extents.geometry.kernelHeight, 512 / max(1, row)))
         // 512 KB of products: they are written twice, the first time in cache.
         let most = max(32, min(512, (1 << 17) / max(1, kernelRows * row) / 16 * 16))
-        pixelBlock = max(32, min(most, roundUp(ceilDivide(max(1, extents.smallCount), 16), to: 16)))
+        let groups = ceilDivide(extents.geometry.kernelHeight, kernelRows)
+        pixelBlock = max(32, min(most, roundUp(ceilDivide(max(1, extents.smallCount * groups), 16), to: 16)))
     }
 
     var rowGroups: Int { ceilDivide(extents.geometry.kernelHeight, kernelRows) }

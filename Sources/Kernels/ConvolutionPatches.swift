@@ -128,7 +128,28 @@ struct PatchProductPlan {
     func workspaceCount(threadCount: Int) -> Int { threadCount * scratchCount }
 }
 
+/// Products whose second operand is transposed take OpenBLAS' packing path: from this many rows on it is cheaper to
+/// transpose the weights first.
+let transposingRows = 64
+
 extension KernelContext {
+    /// The operand if `pixels` rows don't pay for it; else its transpose in `workspace`, in normal layout.
+    /// - Parameters: rows, columns: of the matrix in the formula.
+    func normalOperand(
+        _ operand: MatrixOperand, rows: Int, columns: Int, pixels: Int, workspace: UnsafeMutablePointer<Float>
+    ) -> MatrixOperand {
+        if operand.layout == .normal || pixels < transposingRows { return operand }
+        let kernels = patches
+        let block = 32
+        pool.forEachChunk(ceilDivide(columns, block)) { chunk, _ in
+            let column = chunk * block
+            kernels.transpose(
+                operand.base + column * operand.rowStride, Int64(operand.rowStride),
+                Int64(min(block, columns - column)), Int64(rows), workspace + column, Int64(columns))
+        }
+        return MatrixOperand(base: workspace, layout: .normal, rowStride: columns)
+    }
+
     /// output[pixels, columns] = patches(source)[pixels, taps · channels] · matrix, then bias and activation while the block
     /// is in cache.
     func multiplyPatches(

@@ -23,6 +23,7 @@ struct WinogradPlan {
     let padding: Int
     let tilesHigh: Int
     let tilesWide: Int
+    let isInputGradient: Bool
     let isFused: Bool
     /// Tiles of a block.
     let block: Int
@@ -56,6 +57,7 @@ struct WinogradPlan {
 
     init(_ extents: ConvolutionExtents, _ direction: Direction) {
         batch = extents.batch
+        isInputGradient = direction == .inputGradient
         if direction == .inputGradient {
             (inputHeight, inputWidth, inputChannels) = (extents.smallHeight, extents.smallWidth, extents.smallChannels)
             (outputHeight, outputWidth, outputChannels) = (extents.bigHeight, extents.bigWidth, extents.bigChannels)
@@ -72,7 +74,7 @@ struct WinogradPlan {
         isFused = inputChannels * outputChannels <= 1 << 14 && tiles >= 512
         if isFused {
             // 1 MB of transformed tiles: with the weights they fit into a second-level cache.
-            let most = (1 << 18) / planes / 16 * 16
+            let most = (3 << 16) / planes / 16 * 16
             block = max(48, min(most, 256))
             strandCount =
                 direction == .weightGradient
@@ -93,8 +95,11 @@ struct WinogradPlan {
     var zerosCount: Int { roundUp(max(inputChannels, outputChannels), to: 16) }
     var blockCount: Int { 16 * (inputPlane + outputPlane) }
 
+    /// Transposed weights of an input gradient: see `transposingRows`.
+    var transposedCount: Int { isInputGradient ? roundUp(9 * weightCount, to: 16) : 0 }
+
     func workspaceCount(threadCount: Int) -> Int {
-        zerosCount + strandCount * weightsCount + (isFused ? threadCount : 1) * blockCount
+        zerosCount + transposedCount + strandCount * weightsCount + (isFused ? threadCount : 1) * blockCount
     }
 
     var inputTiles: patches_tiles { tiles(inputHeight, inputWidth, inputChannels, inputPlane) }
@@ -139,21 +144,30 @@ private let tilesPerChunk = 32
 private let weightsPerChunk = 2048
 
 extension KernelContext {
-    /// The convolution, or (`flipped`) the input gradient: then `input` is the output's gradient.
+    /// The convolution, or the input gradient if the plan says so: then `input` is the output's gradient.
     func winogradConvolution(
-        _ input: UnsafePointer<Float>, weights: UnsafePointer<Float>, flipped: Bool, bias: UnsafePointer<Float>?,
+        _ input: UnsafePointer<Float>, weights: UnsafePointer<Float>, bias: UnsafePointer<Float>?,
         activation: Activation, plan: WinogradPlan, into output: UnsafeMutablePointer<Float>,
         workspace: UnsafeMutablePointer<Float>
     ) {
         let kernels = patches
         let zeros = workspace
-        let transformed = workspace + plan.zerosCount
+        let turned = zeros + plan.zerosCount
+        let transformed = turned + plan.transposedCount
         let scratch = transformed + plan.weightsCount
         zeros.update(repeating: 0, count: plan.zerosCount)
         let count = plan.weightCount
+        if plan.isInputGradient {
+            pool.forEachChunk(9) { tap, _ in
+                kernels.transpose(
+                    weights + tap * count, Int64(plan.inputChannels), Int64(plan.outputChannels),
+                    Int64(plan.inputChannels), turned + tap * count, Int64(plan.outputChannels))
+            }
+        }
+        let source = plan.isInputGradient ? UnsafePointer(turned) : weights
         pool.forEachChunk(ceilDivide(count, weightsPerChunk)) { chunk, _ in
             kernels.winograd_weights(
-                weights, Int64(count), Int64(chunk * weightsPerChunk),
+                source, Int64(count), Int64(chunk * weightsPerChunk),
                 Int64(min(count, (chunk + 1) * weightsPerChunk)), transformed)
         }
         let relu: Int32 = activation == .relu ? 1 : 0
@@ -162,13 +176,12 @@ extension KernelContext {
         func multiply(
             _ plane: Int, _ planes: UnsafeMutablePointer<Float>, _ products: UnsafeMutablePointer<Float>, _ rows: Range<Int>
         ) {
-            let source = flipped ? WinogradPlan.flippedPlane(plane) : plane
+            let source = plan.isInputGradient ? WinogradPlan.flippedPlane(plane) : plane
             matrixProduct(
                 rows: rows.count, columns: plan.outputChannels, depth: plan.inputChannels,
                 planes + plane * plan.inputPlane + rows.lowerBound * plan.inputChannels,
-                rowStrideA: plan.inputChannels, transformed + source * count,
-                layoutB: flipped ? .transposed : .normal,
-                rowStrideB: flipped ? plan.inputChannels : plan.outputChannels, accumulate: false,
+                rowStrideA: plan.inputChannels, transformed + source * count, rowStrideB: plan.outputChannels,
+                accumulate: false,
                 into: products + plane * plan.outputPlane + rows.lowerBound * plan.outputChannels,
                 rowStrideC: plan.outputChannels)
         }

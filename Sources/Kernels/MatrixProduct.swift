@@ -20,8 +20,64 @@ public func matrixProduct(
 ) {
     if rows == 0 || columns == 0 { return }
     BlasInfo.prepare()
-    cblas_sgemm(
-        CblasRowMajor, layoutA == .normal ? CblasNoTrans : CblasTrans, layoutB == .normal ? CblasNoTrans : CblasTrans,
-        blasint(rows), blasint(columns), blasint(depth), 1, a, blasint(rowStrideA), b, blasint(rowStrideB),
-        accumulate ? 1 : 0, c, blasint(rowStrideC))
+    let blocks = ProductBlocks(rows: rows, columns: columns, depth: depth, layoutA: layoutA, layoutB: layoutB)
+    let transposeA = layoutA == .normal ? CblasNoTrans : CblasTrans
+    let transposeB = layoutB == .normal ? CblasNoTrans : CblasTrans
+    var k = 0
+    repeat {
+        let depths = min(blocks.depth, depth - k)
+        for j in stride(from: 0, to: columns, by: blocks.columns) {
+            let width = min(blocks.columns, columns - j)
+            let partB = layoutB == .normal ? b + k * rowStrideB + j : b + j * rowStrideB + k
+            for i in stride(from: 0, to: rows, by: blocks.rows) {
+                cblas_sgemm(
+                    CblasRowMajor, transposeA, transposeB, blasint(min(blocks.rows, rows - i)), blasint(width),
+                    blasint(depths), 1, layoutA == .normal ? a + i * rowStrideA + k : a + k * rowStrideA + i,
+                    blasint(rowStrideA), partB, blasint(rowStrideB), accumulate || k > 0 ? 1 : 0,
+                    c + i * rowStrideC + j, blasint(rowStrideC))
+            }
+        }
+        k += blocks.depth
+    } while k < depth
+}
+
+/// How a product is cut into calls of OpenBLAS.
+///
+/// The AVX-512 kernel sets multiply up to a million (rows · columns · depth) without packing the operands first, unless B
+/// is transposed. On blocks that are in cache this is 10 to 60 % faster than one large call where columns or depth are
+/// few, as they are in convolutions. Measured on Sapphire Rapids, OpenBLAS 0.3.21, one core, GFLOP/s in one call and in
+/// blocks: 1000 x 64 x 64 122 and 180; 256 x 64 x 768 131 and 182; 1024 x 256 x 512 150 and 148; A transposed:
+/// 64 x 64 x 6048 95 and 149, 256 x 128 x 1024 145 and 159; 1536³ 164 and 124. Other kernel sets get one call.
+/// **Source:** OpenBLAS, kernel/x86_64/sgemm_small_kernel_permit_skylakex.c.
+struct ProductBlocks: Equatable {
+    var rows: Int
+    var columns: Int
+    var depth: Int
+
+    static let limit = 1_000_000
+    /// Floats of B, or of C where A is transposed, above which one large call is as fast or faster.
+    static let residentLimit = 1 << 17
+
+    init(
+        rows: Int, columns: Int, depth: Int, layoutA: MatrixLayout, layoutB: MatrixLayout,
+        hasSmallKernels: Bool = BlasInfo.hasSmallKernels
+    ) {
+        (self.rows, self.columns, self.depth) = (rows, columns, max(1, depth))
+        guard hasSmallKernels, layoutB == .normal, rows * columns * depth > Self.limit else { return }
+        // What every block comes back to must stay in cache.
+        guard (layoutA == .normal ? depth : rows) * columns <= Self.residentLimit else { return }
+        let depth = ProductBlocks.even(depth, atMost: layoutA == .normal ? 192 : 128, multiple: 8)
+        let columns = ProductBlocks.even(columns, atMost: 128, multiple: 16)
+        let rows = min(rows, Self.limit / (columns * depth))
+        // Fewer rows than that read B too often.
+        if rows < 24 && rows < self.rows { return }
+        self.rows = rows == self.rows ? rows : rows / 4 * 4
+        self.columns = columns
+        self.depth = depth
+    }
+
+    /// The size of equal parts of at most `limit`.
+    private static func even(_ count: Int, atMost limit: Int, multiple: Int) -> Int {
+        count <= limit ? count : min(limit, roundUp(ceilDivide(count, ceilDivide(count, limit)), to: multiple))
+    }
 }

@@ -45,7 +45,7 @@ extension KernelContext {
         input: Shape, weights: Shape, geometry: ConvolutionGeometry, threadCount: Int
     ) -> Int {
         let extents = ConvolutionExtents(transposedInput: input, weights: weights, geometry: geometry)
-        return PatchProductPlan(extents).workspaceCount(threadCount: threadCount)
+        return extents.turnedWeightsCount + PatchProductPlan(extents).workspaceCount(threadCount: threadCount)
     }
 
     /// outputGradient `[N, H, W, Co]`, weights `[Ci, kh, kw, Co]` → inputGradient `[N, h, w, Ci]` (overwritten).
@@ -56,11 +56,12 @@ extension KernelContext {
         let extents = ConvolutionExtents(
             transposedInput: inputGradient.shape, weights: weights.shape, geometry: geometry)
         extents.checkBig(outputGradient.shape)
+        let matrix = normalOperand(
+            MatrixOperand(base: weights.base, layout: .transposed, rowStride: extents.patchCount),
+            rows: extents.patchCount, columns: extents.smallChannels, pixels: extents.smallCount, workspace: workspace)
         multiplyPatches(
-            extents.grid, of: outputGradient.base,
-            by: MatrixOperand(base: weights.base, layout: .transposed, rowStride: extents.patchCount),
-            plan: PatchProductPlan(extents), bias: nil, activation: .none, into: inputGradient.base,
-            workspace: workspace)
+            extents.grid, of: outputGradient.base, by: matrix, plan: PatchProductPlan(extents), bias: nil,
+            activation: .none, into: inputGradient.base, workspace: workspace + extents.turnedWeightsCount)
     }
 
     /// Floats of workspace that `transposedConvolution2DWeightGradient` needs; the bound of its partial sums is that of

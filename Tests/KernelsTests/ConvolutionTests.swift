@@ -56,7 +56,7 @@ struct ConvolutionTests {
         for method in ConvolutionMethod.allCases where method != .winograd || layer.isWinogradPossible {
             for withBias in [false, true] {
                 run.run(threads: 1, method: method, withBias: withBias, activation: .relu)
-                run.check(samples: 300, withBias: withBias, activation: .relu)
+                run.check(samples: 60, withBias: withBias, activation: .relu)
             }
         }
     }
@@ -80,7 +80,7 @@ struct ConvolutionTests {
     func winograd(layer: LayerCase) {
         let run = LayerRun(layer)
         run.run(threads: 2, method: .winograd, activation: .relu)
-        run.check(samples: 100, activation: .relu)
+        run.check(samples: 40, activation: .relu)
         checkBits(layer, .winograd, levels: [.best])
     }
 
@@ -134,10 +134,10 @@ func checkAdjoint(_ layer: LayerCase) {
     let run = LayerRun(layer)
     run.run(threads: 2, withBias: false)
     func dot(_ a: GuardedTensor, _ b: GuardedTensor) -> (value: Double, scale: Double) {
-        (0..<a.shape.count).reduce(into: (0.0, 0.0)) {
-            $0.0 += Double(a.base[$1]) * Double(b.base[$1])
-            $0.1 += (Double(a.base[$1]) * Double(b.base[$1])).magnitude
-        }
+        let (x, y) = (a.base, b.base)
+        var sum = LayerReference.Sum()
+        for i in 0..<a.shape.count { sum.add(x[i], y[i]) }
+        return (sum.value, sum.magnitude)
     }
     let forward = dot(run.output, run.outputGradient)
     let input = dot(run.input, run.inputGradient)
