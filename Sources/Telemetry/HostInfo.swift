@@ -34,8 +34,8 @@ public struct HostInfo: Sendable, Equatable {
     /// One line: `node7: 16 of 32 cores, AMD EPYC 7302, 125.7 GiB`.
     public var summary: String {
         let count = usableCores == cores ? "\(cores) cores" : "\(usableCores) of \(cores) cores"
-        return
-            "\(name): \(count), \(cpuModel), \(ProgressFormat.decimal(Double(memoryBytes) / 1_073_741_824, digits: 1)) GiB"
+        let gibibytes = ProgressFormat.decimal(Double(memoryBytes) / Double(1 << 30), digits: 1)
+        return "\(name): \(count), \(cpuModel), \(gibibytes) GiB"
     }
 
     /// The model of the first processor in the text of `/proc/cpuinfo`; nil if it tells none.
