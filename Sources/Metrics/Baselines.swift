@@ -22,8 +22,8 @@ public enum Baselines {
         return result
     }
 
-    /// The whole-column shift s in −maximumShift…maximumShift with which `shifted(source, byColumns: s)` comes nearest to
-    /// `target`, by the mean absolute error over the columns that both have. Ties go to the smaller |s|, then to the
+    /// The whole-column shift s in −maximumShift…maximumShift with which `shifted(source, byColumns: s)` comes nearest
+    /// to `target`, by the mean absolute error over the columns that both have. Ties go to the smaller |s|, then to the
     /// positive one. The range is limited to half the width, so that at least half of the columns are compared.
     ///
     /// With the project's convention left(x) = right(x − d): the left view from the right one is s = d, the right view
@@ -68,8 +68,9 @@ public enum Baselines {
         try bestGlobalShift(of: right, to: left, maximumShift: maximumShift)
     }
 
-    /// The constant that minimises the end-point error of a disparity map: the median of its finite values (the mean of the
-    /// two middle ones if their number is even); NaN if there is none. It sees the truth: no constant can do better.
+    /// The constant that minimises the end-point error of a disparity map: the median of its finite values (the mean of
+    /// the two middle ones if their number is even); NaN if there is none. It sees the truth: no constant can do
+    /// better.
     public static func bestConstantDisparity(truth: UnsafeBufferPointer<Float>) -> Double {
         median(truth.filter(\.isFinite))
     }

@@ -199,8 +199,8 @@ public struct StereoGeometry: Sendable, Equatable {
         self.offsetPixels = offsetPixels
     }
 
-    /// Depth in metres of a disparity in pixels. Infinite where the rays do not meet (d + offset ≤ 0): a prediction there
-    /// is "far away", which a protocol clips to its maximum. NaN stays NaN.
+    /// Depth in metres of a disparity in pixels. Infinite where the rays do not meet (d + offset ≤ 0): a prediction
+    /// there is "far away", which a protocol clips to its maximum. NaN stays NaN.
     public func depthMetres(disparityPixels: Float) -> Float {
         let sum = Double(disparityPixels) + offsetPixels
         return sum <= 0 ? .infinity : Float(focalPixels * baselineMetres / sum)

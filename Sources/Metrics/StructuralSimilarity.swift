@@ -10,7 +10,8 @@ private let window: [Double] = {
     return weights.map { $0 / sum }
 }()
 
-/// The sum and number of the structural similarities of one channel, over all positions of the window inside the columns.
+/// The sum and number of the structural similarities of one channel, over all positions of the window inside the
+/// columns.
 ///
 /// The window is separable: rows are filtered as they are read, and the last 11 filtered rows suffice for a row of
 /// output, so that memory stays proportional to the width.

@@ -22,11 +22,11 @@ public struct ViewSums: MetricSums {
     public init() {}
 
     /// Compares two pictures `[H, W, C]`, interleaved, with samples in 0…peak.
-    /// - Parameter columns: the part to be compared as if both pictures were cut to it; nil is all. Used to leave out the
-    ///   band that no disparity can fill.
+    /// - Parameter columns: the part to be compared as if both pictures were cut to it; nil is all. Used to leave out
+    ///   the band that no disparity can fill.
     public init(
-        prediction: UnsafeBufferPointer<Float>, truth: UnsafeBufferPointer<Float>, height: Int, width: Int, channels: Int,
-        peak: Double = 255, columns: Range<Int>? = nil
+        prediction: UnsafeBufferPointer<Float>, truth: UnsafeBufferPointer<Float>, height: Int, width: Int,
+        channels: Int, peak: Double = 255, columns: Range<Int>? = nil
     ) {
         let columns = columns ?? 0..<width
         precondition(

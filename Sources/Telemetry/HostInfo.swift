@@ -34,28 +34,32 @@ public struct HostInfo: Sendable, Equatable {
     /// One line: `node7: 16 of 32 cores, AMD EPYC 7302, 125.7 GiB`.
     public var summary: String {
         let count = usableCores == cores ? "\(cores) cores" : "\(usableCores) of \(cores) cores"
-        return "\(name): \(count), \(cpuModel), \(ProgressFormat.decimal(Double(memoryBytes) / 1073741824, digits: 1)) GiB"
+        let gibibytes = ProgressFormat.decimal(Double(memoryBytes) / Double(1 << 30), digits: 1)
+        return "\(name): \(count), \(cpuModel), \(gibibytes) GiB"
     }
 
     /// The model of the first processor in the text of `/proc/cpuinfo`; nil if it tells none.
     static func cpuModel(cpuInformation: String) -> String? {
         for line in cpuInformation.split(separator: "\n") {
             let parts = line.split(separator: ":", maxSplits: 1)
-            guard parts.count == 2, parts[0].split(whereSeparator: \.isWhitespace) == ["model", "name"] else { continue }
+            guard parts.count == 2, parts[0].split(whereSeparator: \.isWhitespace) == ["model", "name"] else {
+                continue
+            }
             let model = parts[1].split(whereSeparator: \.isWhitespace).joined(separator: " ")
             return model.isEmpty ? nil : model
         }
         return nil
     }
 
-    /// Processors in the affinity mask, from the text of `/proc/self/status` (`Cpus_allowed_list: 0-3,8`); nil if it tells
-    /// none. Read there because glibc declares `sched_getaffinity` to GNU sources only.
+    /// Processors in the affinity mask, from the text of `/proc/self/status` (`Cpus_allowed_list: 0-3,8`); nil if it
+    /// tells none. Read there because glibc declares `sched_getaffinity` to GNU sources only.
     static func usableCores(processStatus: String) -> Int? {
         for line in processStatus.split(separator: "\n") where line.hasPrefix("Cpus_allowed_list:") {
             var count = 0
             for part in line.dropFirst("Cpus_allowed_list:".count).filter({ !$0.isWhitespace }).split(separator: ",") {
                 let ends = part.split(separator: "-").map { Int($0) }
-                guard let first = ends.first ?? nil, let last = ends.last ?? nil, 0 <= first, first <= last, last < 1 << 20
+                guard let first = ends.first ?? nil, let last = ends.last ?? nil, 0 <= first, first <= last,
+                    last < 1 << 20
                 else { return nil }
                 count += last - first + 1
             }

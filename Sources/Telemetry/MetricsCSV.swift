@@ -75,8 +75,8 @@ public final class MetricsCSV {
     /// Opens a table.
     /// - Parameters:
     ///   - columns: names, written once as the header.
-    ///   - resumeBelow: nil starts a new table and refuses a file that holds rows. Else rows whose first column is at or
-    ///     above this position are dropped (the resumed run writes them again), and so is a last line that a killed
+    ///   - resumeBelow: nil starts a new table and refuses a file that holds rows. Else rows whose first column is at
+    ///     or above this position are dropped (the resumed run writes them again), and so is a last line that a killed
     ///     writer left unfinished; the file is replaced atomically. A missing file is started anew.
     /// - Throws: `MetricsCSVError`, `FileError`.
     public init(path: String, columns: [String], resumeBelow: Int? = nil) throws {

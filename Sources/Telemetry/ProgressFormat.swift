@@ -53,8 +53,8 @@ public enum ProgressFormat {
         return ([head] + facts(snapshot, short: false)).joined(separator: ", ")
     }
 
-    /// The text of a bar line, exactly `columns` characters (at least 20): shorter text is padded, so that it covers the
-    /// line before it, and what does not fit is cut, so that it never wraps.
+    /// The text of a bar line, exactly `columns` characters (at least 20): shorter text is padded, so that it covers
+    /// the line before it, and what does not fit is cut, so that it never wraps.
     public static func barLine(_ snapshot: ProgressSnapshot, columns: Int) -> String {
         let columns = max(columns, 20)
         var head = "\(snapshot.task) "
@@ -152,7 +152,8 @@ public enum ProgressFormat {
 
     /// Control characters (of file names, for instance) must not reach a terminal or break a line.
     static func singleLine(_ text: String) -> String {
-        String(String.UnicodeScalarView(text.unicodeScalars.map { $0.properties.generalCategory == .control ? " " : $0 }))
+        String(
+            String.UnicodeScalarView(text.unicodeScalars.map { $0.properties.generalCategory == .control ? " " : $0 }))
     }
 
     private static func fraction(_ position: Int, of total: Int) -> Double { Double(position) / Double(total) }

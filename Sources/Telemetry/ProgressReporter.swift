@@ -3,9 +3,9 @@ import Synchronization
 
 /// Shows how far a loop is: a bar on a terminal, plain lines elsewhere. May be called from any thread.
 ///
-/// The rate and the shares of waiting cover the last seconds (`windowSeconds`); the ETA comes from the average of the steps
-/// that **this process** made, so that a resumed run does not count its predecessor's steps as its own, and pauses that
-/// recur (validation, checkpoints) are in it.
+/// The rate and the shares of waiting cover the last seconds (`windowSeconds`); the ETA comes from the average of the
+/// steps that **this process** made, so that a resumed run does not count its predecessor's steps as its own, and
+/// pauses that recur (validation, checkpoints) are in it.
 public final class ProgressReporter: Sendable {
     /// The clock and the stream, replaceable in tests.
     struct Surroundings: Sendable {
@@ -132,7 +132,9 @@ public final class ProgressReporter: Sendable {
 
     /// Adds the newest sample, at most one per hundredth of the window, and forgets those that are too old.
     private func remember(_ state: inout State) {
-        if state.now.seconds - (state.window.last?.seconds ?? 0) >= windowSeconds / 100 { state.window.append(state.now) }
+        if state.now.seconds - (state.window.last?.seconds ?? 0) >= windowSeconds / 100 {
+            state.window.append(state.now)
+        }
         let oldest = state.now.seconds - windowSeconds
         // One sample at or before the window's start is kept as the base.
         while state.window.count > 1, state.window[1].seconds <= oldest { state.window.removeFirst() }
