@@ -201,9 +201,12 @@ public struct StereoGeometry: Sendable, Equatable {
 
     /// Depth in metres of a disparity in pixels. Infinite where the rays do not meet (d + offset ≤ 0): a prediction
     /// there is "far away", which a protocol clips to its maximum. NaN stays NaN.
+    ///
+    /// float32 arithmetic, as in the usual evaluations: exact ties at the thresholds of a1…a3 (disparities with few digits
+    /// have them) then fall as in theirs.
     public func depthMetres(disparityPixels: Float) -> Float {
-        let sum = Double(disparityPixels) + offsetPixels
-        return sum <= 0 ? .infinity : Float(focalPixels * baselineMetres / sum)
+        let sum = disparityPixels + Float(offsetPixels)
+        return sum <= 0 ? .infinity : Float(focalPixels * baselineMetres) / sum
     }
 
     /// Depth map of a float32 disparity map, same size.
