@@ -54,7 +54,8 @@ extension KernelContext {
         inputs: UnsafeBufferPointer<TensorView>, coefficients: UnsafeBufferPointer<Float>, output: TensorView
     ) {
         let terms = inputs.count
-        precondition((1...64).contains(terms) && coefficients.count == terms, "\(terms) terms, \(coefficients.count) factors")
+        precondition(
+            (1...64).contains(terms) && coefficients.count == terms, "\(terms) terms, \(coefficients.count) factors")
         for input in inputs { precondition(input.count == output.count, "\(input.shape) into \(output.shape)") }
         guard let factors = coefficients.baseAddress else { return }
         let kernels = kernels

@@ -71,7 +71,8 @@ public final class ForkJoinPool: @unchecked Sendable {
             return
         }
         precondition(chunkCount < 1 << 31)
-        lendClosure(body, Unmanaged.passUnretained(self).toOpaque(), chunkCount) { function, context, pool, chunkCount in
+        let pool = Unmanaged.passUnretained(self).toOpaque()
+        lendClosure(body, pool, chunkCount) { function, context, pool, chunkCount in
             Unmanaged<ForkJoinPool>.fromOpaque(pool).takeUnretainedValue()
                 .run(Task(function: function, context: context), chunkCount)
         }

@@ -56,7 +56,9 @@ import Testing
                 input.view, mean: mean.view, variance: variance.view, gain: g.view, bias: b.view,
                 epsilon: Float(epsilon), output: input.view)
             #expect(input.values == output.values)
-            for tensor in [input, mean, variance, output, gradient, gainGradient, biasGradient] { #expect(tensor.isIntact) }
+            for tensor in [input, mean, variance, output, gradient, gainGradient, biasGradient] {
+                #expect(tensor.isIntact)
+            }
             return mean.values + variance.values + output.values + gradient.values + gainGradient.values
                 + biasGradient.values
         }
@@ -66,7 +68,7 @@ import Testing
         expectClose(Array(result[0..<channels]), mean, tolerance: 1e-6, "mean")
         expectClose(Array(result[channels..<2 * channels]), variance, tolerance: 1e-6, "variance")
         expectClose(Array(result[2 * channels..<2 * channels + total]), normalize(exact, gain, bias), tolerance: 1e-5)
-        guard total <= 2000 else { return }
+        guard total <= 700 else { return }
         let tail = Array(result[(2 * channels + total)...])
         expectClose(
             Array(tail[0..<total]), finiteDifferences(x, cotangent: dy) { normalize($0, gain, bias) }, tolerance: 5e-5,

@@ -11,7 +11,8 @@ struct DepthwiseCase: CustomTestStringConvertible, Sendable {
         [1, 2, 3, 5, 6, 7, 8, 9, 15, 16, 17, 20, 31, 32, 33, 48, 64].map { DepthwiseCase(c: $0) }
         + [1, 2, 3, 4].flatMap { w in [6, 16, 19].map { DepthwiseCase(h: w == 2 ? 1 : 2, w: w, c: $0) } }
         + [
-            DepthwiseCase(h: 40, w: 41, c: 6), DepthwiseCase(n: 1, h: 30, w: 150, c: 32), DepthwiseCase(h: 9, w: 70, c: 64),
+            DepthwiseCase(h: 40, w: 41, c: 6), DepthwiseCase(n: 1, h: 30, w: 150, c: 32),
+            DepthwiseCase(h: 9, w: 70, c: 64),
             DepthwiseCase(h: 4, w: 12, c: 528), DepthwiseCase(h: 8, w: 9, c: 6, kh: 5, kw: 5),
             DepthwiseCase(h: 8, w: 9, c: 16, kh: 5, kw: 3), DepthwiseCase(h: 8, w: 9, c: 20, kh: 1, kw: 7),
             DepthwiseCase(h: 6, w: 9, c: 3, kh: 1, kw: 1), DepthwiseCase(h: 3, w: 4, c: 15, kh: 11, kw: 11),

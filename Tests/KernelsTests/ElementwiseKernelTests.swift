@@ -142,7 +142,9 @@ import Testing
             return output.values
         }
         let factor = Float(1 / (1 - Double(Float(rate))))
-        let expected = (0..<2 * count).map { isKept($0 % count, keys[$0 / count], Double(Float(rate))) ? x[$0] * factor : 0 }
+        let expected = (0..<2 * count).map {
+            isKept($0 % count, keys[$0 / count], Double(Float(rate))) ? x[$0] * factor : 0
+        }
         #expect(y == expected)
     }
 
@@ -167,7 +169,8 @@ import Testing
             for second in 0..<first {
                 let b = masks[second * count..<(second + 1) * count]
                 let both = Double(zip(a, b).filter { $0 && $1 }.count) / Double(count)
-                #expect(abs(both - 0.36) < 4.5 * (0.36 * 0.64 / Double(count)).squareRoot(), "\(first), \(second): \(both)")
+                #expect(
+                    abs(both - 0.36) < 4.5 * (0.36 * 0.64 / Double(count)).squareRoot(), "\(first), \(second): \(both)")
             }
             // Neighbours within a mask too.
             let pairs = Double(zip(a, a.dropFirst()).filter { $0 && $1 }.count) / Double(count - 1)

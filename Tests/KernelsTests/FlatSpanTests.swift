@@ -66,7 +66,9 @@ import Testing
         let v = noise.values(count).map { abs($0) }
         let spans = count == 0 ? [] : [UpdateSpan(0..<count)]
         let sgd = everywhere { context in
-            let (q, b) = (Guarded([count], misalignment: misalignment, p), Guarded([count], misalignment: misalignment, m))
+            let (q, b) = (
+                Guarded([count], misalignment: misalignment, p), Guarded([count], misalignment: misalignment, m)
+            )
             context.sgdUpdate(
                 parameters: q.view.base, gradients: Guarded([count], g).view.base, momentum: b.view.base, spans: spans,
                 step: SGDStep(learningRate: 0.1, momentum: 0.9, weightDecay: 0.01, isNesterov: false))
@@ -82,7 +84,8 @@ import Testing
             }, tolerance: 3e-7)
         let adam = everywhere { context in
             let (q, a, s) = (
-                Guarded([count], misalignment: misalignment, p), Guarded([count], m), Guarded([count], misalignment: 2, v)
+                Guarded([count], misalignment: misalignment, p), Guarded([count], m),
+                Guarded([count], misalignment: 2, v)
             )
             context.adamUpdate(
                 parameters: q.view.base, gradients: Guarded([count], g).view.base, firstMoment: a.view.base,

@@ -67,7 +67,8 @@ import Testing
             let image = Guarded([p.n, p.h, p.w, p.c], misalignment: 2, p.image)
             let (output, gradient) = (Guarded([1]), Guarded(map, misalignment: 3))
             let space = Guarded([context.smoothnessWorkspaceCount(disparityShape: map, threadCount: 3)])
-            context.smoothness(disparity: disparity.view, image: image.view, output: output.view, workspace: space.view.base)
+            context.smoothness(
+                disparity: disparity.view, image: image.view, output: output.view, workspace: space.view.base)
             let more = Guarded([context.smoothnessGradientWorkspaceCount(disparityShape: map, threadCount: 3)])
             context.smoothnessGradient(
                 disparity: disparity.view, image: image.view, outputGradient: Guarded([1], [outputGradient]).view,
@@ -95,7 +96,8 @@ import Testing
     /// A flat map has a finite (zero) gradient, and a black picture weighs everything alike.
     @Test func flatMapsAndBlackPictures() {
         let pixels = 2 * 7 * 9
-        let flat = Pictures(disparity: [Float](repeating: 3, count: pixels), image: [Float](repeating: 0, count: pixels * 3))
+        let flat = Pictures(
+            disparity: [Float](repeating: 3, count: pixels), image: [Float](repeating: 0, count: pixels * 3))
         let (loss, gradient) = run(flat, outputGradient: 1)
         #expect(abs(loss - 2.5e-7) < 1e-12)
         #expect(gradient.filter { $0 != 0 }.isEmpty)

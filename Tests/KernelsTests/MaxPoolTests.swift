@@ -39,7 +39,8 @@ import Testing
         let dy = noise.values(out.count)
         let y = everywhere { context in
             let output = Guarded(out, misalignment: 1)
-            context.maxPool2D(Guarded(shape, misalignment: 2, x).view, output: output.view, window: window, stride: stride)
+            context.maxPool2D(
+                Guarded(shape, misalignment: 2, x).view, output: output.view, window: window, stride: stride)
             #expect(output.isIntact)
             return output.values
         }

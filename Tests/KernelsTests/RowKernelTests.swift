@@ -89,7 +89,8 @@ import Testing
         let dy = noise.values(rows)
         let y = everywhere { context in
             let output = Guarded([rows, 1], misalignment: 1)
-            context.channelDot(Guarded([rows, levels], misalignment: 1, x).view, coefficients: factors, output: output.view)
+            context.channelDot(
+                Guarded([rows, levels], misalignment: 1, x).view, coefficients: factors, output: output.view)
             #expect(output.isIntact)
             return output.values
         }

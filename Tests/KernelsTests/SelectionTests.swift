@@ -49,7 +49,8 @@ struct SelectionCase: CustomTestStringConvertible, Sendable {
         let forward = everywhere("forward") { context in
             let output = Guarded(picture, misalignment: 1)
             context.selection(
-                image: Guarded(picture, misalignment: 3, image).view, probability: Guarded(levels, misalignment: 1, p).view,
+                image: Guarded(picture, misalignment: 3, image).view,
+                probability: Guarded(levels, misalignment: 1, p).view,
                 firstShift: t.first, shiftStep: t.step, output: output.view)
             #expect(output.isIntact)
             return output.values

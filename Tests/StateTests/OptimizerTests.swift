@@ -18,9 +18,12 @@ enum OptimizerCase: String, CaseIterable {
         case .plain: (SGD(parameterCount: count, settings: .init(), spans: spans), 0.1)
         case .momentum: (SGD(parameterCount: count, settings: .init(momentum: 0.9), spans: spans), 0.1)
         case .nesterov:
-            (SGD(
-                parameterCount: count, settings: .init(momentum: 0.9, weightDecay: 0.01, isNesterov: true), spans: spans),
-            0.1)
+            (
+                SGD(
+                    parameterCount: count, settings: .init(momentum: 0.9, weightDecay: 0.01, isNesterov: true),
+                    spans: spans),
+                0.1
+            )
         case .adam: (Adam(parameterCount: count, spans: spans), 0.01)
         case .adamDecay: (Adam(parameterCount: count, settings: .init(weightDecay: 0.1), spans: spans), 0.01)
         case .adamW:
@@ -86,7 +89,8 @@ enum OptimizerCase: String, CaseIterable {
             optimizer.update(parameters: parameters, gradients: gradients, learningRate: rate, context: context)
             for index in 0..<4 {
                 let expected = test.expected[step * 4 + index]
-                #expect(abs(parameters.base[index] - expected) <= 2e-7 * max(1, abs(expected)), "step \(step), \(index)")
+                #expect(
+                    abs(parameters.base[index] - expected) <= 2e-7 * max(1, abs(expected)), "step \(step), \(index)")
             }
         }
         #expect(optimizer.stepCount == 3)
