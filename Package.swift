@@ -50,7 +50,7 @@ let package = Package(
         .target(name: "Checkpoints", dependencies: ["Tensors", "Basics"]),
         // Level 4
         .target(name: "Execution", dependencies: ["Basics", "Graphs", "Kernels", "Tensors", "Threads"]),
-        .target(name: "Optimizers", dependencies: ["Tensors", "Kernels", "Threads"]),
+        .target(name: "Optimizers", dependencies: ["Basics", "Tensors", "Kernels", "Threads"]),
         // Level 5, 6
         .target(name: "Operators", dependencies: ["Basics", "Graphs", "Execution", "Kernels", "Tensors"]),
         .target(name: "Models", dependencies: ["Basics", "Tensors", "Graphs", "Operators"]),
@@ -79,13 +79,15 @@ let package = Package(
         // Tests
         .target(name: "TestSupport", dependencies: ["Basics"], path: "Tests/TestSupport"),
         .testTarget(name: "BasicsTests", dependencies: ["Basics", "Threads", "Tensors", "TestSupport"]),
-        .testTarget(name: "KernelsTests", dependencies: ["Kernels", "CKernels", "Threads", "TestSupport"]),
+        .testTarget(name: "KernelsTests", dependencies: ["Kernels", "CKernels", "Basics", "Tensors", "Threads", "TestSupport"]),
         .testTarget(name: "ShardsTests", dependencies: ["Shards", "Streaming", "TestSupport"]),
         .testTarget(name: "FrameSourcesTests", dependencies: ["FrameSources", "TestSupport"]),
         .testTarget(name: "CollectivesTests", dependencies: ["Collectives", "TestSupport"]),
         .testTarget(
             name: "StateTests",
-            dependencies: ["Checkpoints", "Optimizers", "Telemetry", "Metrics", "Threads", "TestSupport"]),
+            dependencies: [
+                "Checkpoints", "Optimizers", "Kernels", "Tensors", "Telemetry", "Metrics", "Threads", "TestSupport",
+            ]),
         .testTarget(
             name: "EngineTests",
             dependencies: ["Graphs", "Execution", "Operators", "Models", "Kernels", "Threads", "Training", "TestSupport"],

@@ -27,7 +27,8 @@ void ck_combine(const double *partials, long chunks, long count, float *output) 
     }
 }
 
-void ck_norm_combine(const double *partials, long chunks, long channels, long rows, float *mean, float *variance) {
+void ck_norm_combine(const double *partials, const float *origin, long chunks, long channels, long rows, float *mean,
+                     float *variance) {
     for (long c = 0; c < channels; c++) {
         double sum = 0, square = 0;
         for (long chunk = 0; chunk < chunks; chunk++) {
@@ -36,7 +37,7 @@ void ck_norm_combine(const double *partials, long chunks, long channels, long ro
         }
         const double average = sum / (double)rows;
         const double spread = square / (double)rows - average * average;
-        mean[c] = (float)average;
+        mean[c] = (float)((double)origin[c] + average);
         variance[c] = spread < 0 ? 0.0f : (float)spread;   // NaN stays NaN
     }
 }

@@ -13,7 +13,8 @@ extension KernelContext {
         return 4 * channels * normChunks(inputShape.count / channels, channels).count
     }
 
-    /// Mean and population variance of every channel: `[…, C]` → `[C]`, `[C]`. Float64 sums of exact products.
+    /// Mean and population variance of every channel: `[…, C]` → `[C]`, `[C]`. Float64 sums relative to the
+    /// first row.
     public func batchNormStatistics(
         _ input: TensorView, mean: TensorView, variance: TensorView, workspace: UnsafeMutablePointer<Float>
     ) {
@@ -29,9 +30,9 @@ extension KernelContext {
             let sums = partials + chunk * 2 * channels
             sums.update(repeating: 0, count: 2 * channels)
             kernels.pointee.norm_sums(
-                input.base + chunks.begin(chunk) * channels, chunks.length(chunk), channels, sums)
+                input.base + chunks.begin(chunk) * channels, input.base, chunks.length(chunk), channels, sums)
         }
-        ck_norm_combine(partials, chunks.count, channels, rows, mean.base, variance.base)
+        ck_norm_combine(partials, input.base, chunks.count, channels, rows, mean.base, variance.base)
     }
 
     /// y = (x − mean)·gain / √(variance + ε) + bias. `output` may alias `input`.

@@ -7,7 +7,8 @@ extension KernelContext {
     /// Copies (or adds) `count` channels of every row: concatenation, slices and their gradients.
     /// `[…, C₁]` at `sourceOffset` → `[…, C₂]` at `targetOffset`.
     public func copyChannels(
-        from source: TensorView, channelOffset sourceOffset: Int, to target: TensorView, channelOffset targetOffset: Int,
+        from source: TensorView, channelOffset sourceOffset: Int, to target: TensorView,
+        channelOffset targetOffset: Int,
         count: Int, accumulate: Bool
     ) {
         let rows = source.rowCount

@@ -54,7 +54,8 @@ extension KernelContext {
         inputs: UnsafeBufferPointer<TensorView>, coefficients: UnsafeBufferPointer<Float>, output: TensorView
     ) {
         let terms = inputs.count
-        precondition((1...64).contains(terms) && coefficients.count == terms, "\(terms) terms, \(coefficients.count) factors")
+        precondition(
+            (1...64).contains(terms) && coefficients.count == terms, "\(terms) terms, \(coefficients.count) factors")
         for input in inputs { precondition(input.count == output.count, "\(input.shape) into \(output.shape)") }
         guard let factors = coefficients.baseAddress else { return }
         let kernels = kernels
@@ -71,7 +72,8 @@ extension KernelContext {
     /// Inverted dropout over `[N, …]`: element i of sample n is kept iff hash(keys[n], i) ≥ rate·2³², and then multiplied by
     /// 1 / (1 − rate). The gradient is the same function applied to the output's gradient.
     ///
-    /// The mask is a pure function of (key, i): no rank, lane or thread enters it.
+    /// The mask is a pure function of (key, i): no rank, lane or thread enters it. Keys must be well mixed, as those of
+    /// `CounterRandom` are: masks of two keys with the same lower half are not independent.
     public func dropout(_ input: TensorView, output: TensorView, keys: UnsafePointer<UInt64>, rate: Float) {
         precondition(input.count == output.count, "dropout of \(input.shape) into \(output.shape)")
         precondition(rate >= 0 && rate < 1, "dropout rate \(rate) is not in 0 ..< 1")

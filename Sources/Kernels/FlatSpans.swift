@@ -148,7 +148,8 @@ extension KernelContext {
             let rate = step.learningRate * Double(span.learningRateScale)
             let decay = step.weightDecay * Double(span.weightDecayScale)
             var numbers = ck_adam(
-                beta1: Float(step.beta1), beta2: Float(step.beta2), step_size: Float(rate / correction1),
+                beta2: Float(step.beta2), rest1: Float(1 - step.beta1), rest2: Float(1 - step.beta2),
+                step_size: Float(rate / correction1),
                 root_correction: Float(rootCorrection), epsilon: Float(step.epsilon),
                 coupled_decay: step.isDecoupled ? 0 : Float(decay),
                 decay_factor: step.isDecoupled ? Float(1 - rate * decay) : 1)

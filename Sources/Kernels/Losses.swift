@@ -15,7 +15,8 @@ extension KernelContext {
         _ a: TensorView, _ b: TensorView, output: TensorView, workspace: UnsafeMutablePointer<Float>
     ) {
         precondition(
-            a.count == b.count && a.count > 0 && output.count == 1, "mean |\(a.shape) - \(b.shape)| into \(output.shape)")
+            a.count == b.count && a.count > 0 && output.count == 1,
+            "mean |\(a.shape) - \(b.shape)| into \(output.shape)")
         let chunks = lossChunks(a.count)
         let partials = doubles(workspace, count: chunks.count)
         let kernels = kernels
@@ -73,7 +74,8 @@ extension KernelContext {
         forEach(.rows(rows, of: width, floats: 1 << 13)) { begin, count in
             for row in begin..<begin + count {
                 let isInside = (2..<height - 2).contains(row % height)
-                partials[row] = isInside
+                partials[row] =
+                    isInside
                     ? kernels.pointee.smoothness_row(disparity.base + row * width, gray + row * width, width) : 0
             }
         }

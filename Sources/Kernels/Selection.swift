@@ -29,7 +29,8 @@ extension KernelContext {
         forEach(.rows(rows, of: width * levels)) { begin, count in
             kernels.pointee.selection_probability_gradient(
                 image.base + begin * width * channels, outputGradient.base + begin * width * channels,
-                probabilityGradient.base + begin * width * levels, count, width, channels, levels, firstShift, shiftStep)
+                probabilityGradient.base + begin * width * levels, count, width, channels, levels, firstShift, shiftStep
+            )
         }
     }
 

@@ -63,7 +63,8 @@ public final class Adam: Optimizer {
     }
 
     public func update(parameters: FloatArena, gradients: FloatArena, learningRate: Double, context: KernelContext) {
-        precondition(parameters.count == count && gradients.count >= count, "arenas of \(parameters.count), not \(count)")
+        precondition(
+            parameters.count == count && gradients.count >= count, "arenas of \(parameters.count), not \(count)")
         context.adamUpdate(
             parameters: parameters.base, gradients: gradients.base, firstMoment: firstMoment.base,
             secondMoment: secondMoment.base, maximumSecondMoment: maximumSecondMoment?.base, spans: spans,

@@ -10,7 +10,7 @@ public protocol Optimizer: AnyObject {
     /// The state, by name, each as long as the parameters; part of a checkpoint (read and written in place).
     var stateArenas: [(name: String, arena: FloatArena)] { get }
 
-    /// One step: parameters [count] change in place, gradients [count] are only read. Allocates nothing.
+    /// One step: parameters [count] change in place, gradients, at least as many, are only read. Allocates nothing.
     func update(parameters: FloatArena, gradients: FloatArena, learningRate: Double, context: KernelContext)
 }
 

@@ -34,5 +34,6 @@ func check(
     _ value: Double, _ name: String, from lower: Double, below upper: Double = .infinity
 ) throws(OptimizerError) {
     if value.isFinite && value >= lower && value < upper { return }
-    throw .outOfRange(name: name, value: value, allowed: upper < .infinity ? "in \(lower) ..< \(upper)" : "of at least \(lower)")
+    throw .outOfRange(
+        name: name, value: value, allowed: upper < .infinity ? "in \(lower) ..< \(upper)" : "of at least \(lower)")
 }

@@ -41,7 +41,8 @@ public final class SGD: Optimizer {
     public var stateArenas: [(name: String, arena: FloatArena)] { momentum.map { [("momentum", $0)] } ?? [] }
 
     public func update(parameters: FloatArena, gradients: FloatArena, learningRate: Double, context: KernelContext) {
-        precondition(parameters.count == count && gradients.count >= count, "arenas of \(parameters.count), not \(count)")
+        precondition(
+            parameters.count == count && gradients.count >= count, "arenas of \(parameters.count), not \(count)")
         context.sgdUpdate(
             parameters: parameters.base, gradients: gradients.base, momentum: momentum?.base, spans: spans,
             step: SGDStep(

@@ -22,7 +22,7 @@ public final class ForkJoinPool: @unchecked Sendable {
     private let sleepers = Atomic<Int>(0)
     private let stopping = Atomic<Bool>(false)
     private let chunkCount = Atomic<Int>(0)
-    private var body: (@Sendable (Int, Int) -> Void)?
+    private var task = Task(function: nil, context: nil)
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     private let condition: UnsafeMutablePointer<pthread_cond_t>
     private var threads: [pthread_t] = []
@@ -71,37 +71,53 @@ public final class ForkJoinPool: @unchecked Sendable {
             return
         }
         precondition(chunkCount < 1 << 31)
-        withoutActuallyEscaping(body) { escaping in
-            // The closure does not outlive the call: the join below waits for every chunk, and `body` is cleared.
-            self.body = unsafeBitCast(escaping, to: (@Sendable (Int, Int) -> Void).self)
-            self.chunkCount.store(chunkCount, ordering: .relaxed)
-            finishedChunks.store(0, ordering: .relaxed)
-            let next = generation.load(ordering: .relaxed) &+ 1
-            nextChunk.store((next & 0xFFFF_FFFF) << 32, ordering: .relaxed)
-            generation.store(next, ordering: .sequentiallyConsistent)
-            if sleepers.load(ordering: .sequentiallyConsistent) > 0 {
-                pthread_mutex_lock(mutex)
-                pthread_cond_broadcast(condition)
-                pthread_mutex_unlock(mutex)
-            }
-            runChunks(of: next, as: 0)
-            while finishedChunks.load(ordering: .acquiring) < chunkCount { cthreads_pause() }
-            self.body = nil
+        let pool = Unmanaged.passUnretained(self).toOpaque()
+        lendClosure(body, pool, chunkCount) { function, context, pool, chunkCount in
+            Unmanaged<ForkJoinPool>.fromOpaque(pool).takeUnretainedValue()
+                .run(Task(function: function, context: context), chunkCount)
         }
     }
 
-    private func runChunks(of task: UInt64, as worker: Int) {
-        let tag = (task & 0xFFFF_FFFF) << 32
+    private func run(_ task: Task, _ chunkCount: Int) {
+        let next = generation.load(ordering: .relaxed) &+ 1
+        let tag = (next & 0xFFFF_FFFF) << 32
+        // First close the ticket counter: a worker that comes late from the task before may already see the new number of
+        // chunks, and must not take a ticket of the old task for it.
+        nextChunk.store(tag | 0xFFFF_FFFF, ordering: .relaxed)
+        self.task = task
+        finishedChunks.store(0, ordering: .relaxed)
+        self.chunkCount.store(chunkCount, ordering: .releasing)
+        nextChunk.store(tag, ordering: .releasing)
+        generation.store(next, ordering: .sequentiallyConsistent)
+        if sleepers.load(ordering: .sequentiallyConsistent) > 0 {
+            pthread_mutex_lock(mutex)
+            pthread_cond_broadcast(condition)
+            pthread_mutex_unlock(mutex)
+        }
+        runChunks(of: next, as: 0)
+        var spins = 0
+        while finishedChunks.load(ordering: .acquiring) < chunkCount {
+            cthreads_pause()
+            spins &+= 1
+            // With more threads than cores the one that is missing may be waiting for this very core.
+            if spins & 4095 == 0 { sched_yield() }
+        }
+    }
+
+    private func runChunks(of number: UInt64, as worker: Int) {
+        let tag = (number & 0xFFFF_FFFF) << 32
         while true {
             var ticket = nextChunk.load(ordering: .acquiring)
             while true {
-                guard ticket & 0xFFFF_FFFF_0000_0000 == tag, Int(ticket & 0xFFFF_FFFF) < chunkCount.load(ordering: .relaxed) else { return }
+                guard ticket & 0xFFFF_FFFF_0000_0000 == tag,
+                    Int(ticket & 0xFFFF_FFFF) < chunkCount.load(ordering: .acquiring)
+                else { return }
                 let (exchanged, original) = nextChunk.compareExchange(
                     expected: ticket, desired: ticket + 1, ordering: .acquiringAndReleasing)
                 if exchanged { break }
                 ticket = original
             }
-            body.unsafelyUnwrapped(Int(ticket & 0xFFFF_FFFF), worker)
+            cthreads_call_chunk(task.function, task.context, Int(ticket & 0xFFFF_FFFF), worker)
             finishedChunks.add(1, ordering: .releasing)
         }
     }
@@ -149,6 +165,19 @@ public final class ForkJoinPool: @unchecked Sendable {
         return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
     }
 }
+
+/// A closure in its two words. It belongs to the caller of `forEachChunk`, who waits until every chunk has run.
+private struct Task {
+    let function: UnsafeRawPointer?
+    let context: UnsafeRawPointer?
+}
+
+/// Calls `run` with the two words of `body`, which are valid until `run` returns. `withoutActuallyEscaping` would put the
+/// closure on the heap at every call, and a training step makes hundreds; see cthreads.c.
+@_silgen_name("cthreads_lend_closure")
+private func lendClosure(
+    _ body: (Int, Int) -> Void, _ pool: UnsafeMutableRawPointer, _ chunkCount: Int,
+    _ run: @convention(c) (UnsafeRawPointer?, UnsafeRawPointer?, UnsafeMutableRawPointer, Int) -> Void)
 
 private final class WorkerStart {
     let pool: ForkJoinPool

@@ -13,7 +13,8 @@ enum { CK_LEVEL_SSE = 0, CK_LEVEL_AVX2 = 1, CK_LEVEL_AVX512 = 2, CK_LEVEL_NEON =
 
 /// Numbers of one Adam step that all elements of a span share.
 typedef struct ck_adam {
-    float beta1, beta2;
+    float beta2;
+    float rest1, rest2;        // 1 - beta1, 1 - beta2: rounded once, not a difference of rounded numbers
     float step_size;           // learning rate / (1 - beta1^t)
     float root_correction;     // sqrt(1 - beta2^t)
     float epsilon;
@@ -53,7 +54,7 @@ typedef struct ck_kernels {
     void (*depthwise_weight_gradient)(const float *x, const float *dy, double *sums, long row_begin, long row_end,
                                       long height, long width, long channels, long kernel_height, long kernel_width);
     // Batch normalisation; sums holds 2 * channels
-    void (*norm_sums)(const float *x, long rows, long channels, double *sums);
+    void (*norm_sums)(const float *x, const float *origin, long rows, long channels, double *sums);
     void (*norm_apply)(const float *x, float *y, long rows, long channels, const float *mean, const float *variance,
                        const float *gain, const float *bias, float epsilon);
     void (*norm_gradient_sums)(const float *x, const float *dy, const float *mean, long rows, long channels,
@@ -96,8 +97,9 @@ const ck_kernels *_Nullable ck_kernels_for(int level);
 
 /// output[i] = sum over chunks of partials[chunk * count + i].
 void ck_combine(const double *partials, long chunks, long count, float *output);
-/// Mean and population variance from partial sums of x and x² ([chunks, 2, channels]).
-void ck_norm_combine(const double *partials, long chunks, long channels, long rows, float *mean, float *variance);
+/// Mean and population variance from partial sums of x - origin and its square ([chunks, 2, channels]).
+void ck_norm_combine(const double *partials, const float *origin, long chunks, long channels, long rows, float *mean,
+                     float *variance);
 /// Adds the partial sums of dy and dy·(x - mean) up in place (into chunk 0) and derives the gradients of gain and bias.
 void ck_norm_gradient_combine(double *partials, long chunks, long channels, const float *variance, float epsilon,
                               float *gain_gradient, float *bias_gradient);

@@ -10,3 +10,6 @@ static inline void cthreads_pause(void) {
 
 /// Names the calling thread for debuggers and `ps -L`; at most 15 bytes. (glibc declares the call only under _GNU_SOURCE.)
 void cthreads_set_name(const char *name);
+
+/// Calls the Swift closure `(Int, Int) -> Void` whose two words these are.
+void cthreads_call_chunk(const void *function, const void *context, long chunk, long worker);
