@@ -53,7 +53,7 @@ struct Conversion {
             }
         } catch {
             output.discard()
-            throw error
+            throw OutputFolder.unwritable(error)
         }
     }
 

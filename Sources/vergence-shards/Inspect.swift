@@ -120,9 +120,8 @@ struct Show: ParsableCommand {
             record over one range.
 
             Examples:
-              vergence-shards show scenes.data --record 3 --output three.png
-              vergence-shards show kitti.data --split val --record 000006_10 --output pair.png
-              vergence-shards show kitti.data --record 000000_10 --field disparity --output exact.pfm
+              vergence-shards show scenes.data --record 3 -o three.png
+              vergence-shards show kitti.data --record 000000_10 --field disparity -o d.pfm
             """)
 
     @Argument(help: "Folder of a data set, or a .shard.lz4 file.")
@@ -134,7 +133,11 @@ struct Show: ParsableCommand {
     @Option(help: "train, val or test. (default: the first part that has the key; train for a number)")
     var split: Split?
 
-    @Option(help: "Disparities from blue to red, e.g. -6...6. (default: those of the record)")
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "Disparities from blue to red, e.g. -6...6. (default: those of the record)", valueName: "low...high"),
+        transform: DisparityRange.init(argument:))
     var disparities: DisparityRange?
 
     @Option(help: ArgumentHelp("Write this field alone, its values unchanged (maps as .pfm or .npy).", valueName: "name"))
@@ -145,6 +148,16 @@ struct Show: ParsableCommand {
 
     func run() throws {
         let found = try find()
+        do {
+            try write(found)
+        } catch {
+            throw OutputFolder.unwritable(error)
+        }
+        let fields = found.fields.map { "\($0.name) \($0.array.height)x\($0.array.width)" }.joined(separator: ", ")
+        Console.show("\(output): \(found.key): \(fields)")
+    }
+
+    private func write(_ found: Record) throws {
         if let field {
             guard let array = found[field] else {
                 let names = found.fields.map(\.name).joined(separator: ", ")
@@ -154,8 +167,6 @@ struct Show: ParsableCommand {
         } else {
             try ImageFile.write(sheet(found), to: output)
         }
-        let fields = found.fields.map { "\($0.name) \($0.array.height)x\($0.array.width)" }.joined(separator: ", ")
-        Console.show("\(output): \(found.key): \(fields)")
     }
 
     private func find() throws -> Record {
