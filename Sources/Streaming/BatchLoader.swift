@@ -147,6 +147,7 @@ private final class LoaderCore: @unchecked Sendable {
 
     private func finish(_ number: Int, _ result: Result<LaneBatch, any Error>) {
         pthread_mutex_lock(mutex)
+        precondition(number < consumed + prefetch, "task \(number) runs more than \(prefetch) ahead of \(consumed)")
         slots[number % prefetch] = result
         // Nothing after a broken batch will be asked for.
         if case .failure = result { nextTask = schedule.taskCount }

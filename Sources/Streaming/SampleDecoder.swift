@@ -1,5 +1,4 @@
 import Basics
-import CFilters
 import Shards
 
 /// Turns records into floats of a batch. One per loader thread.
@@ -10,18 +9,6 @@ struct SampleDecoder {
     let width: Int
     let augmentation: AugmentationSettings
     let seed: UInt64
-    private let filters: UnsafePointer<cf_table>
-
-    init(data: DataSet, split: Split, height: Int, width: Int, augmentation: AugmentationSettings, seed: UInt64) {
-        self.data = data
-        self.split = split
-        self.height = height
-        self.width = width
-        self.augmentation = augmentation
-        self.seed = seed
-        guard let filters = cf_filters(cf_best_level()) else { preconditionFailure("no filter table") }
-        self.filters = filters
-    }
 
     func decode(_ sample: SampleOrder.Sample, position: Int, into batch: LaneBatch) throws {
         let change = Augmentation(augmentation, seed: seed, epoch: sample.epoch, record: sample.record)
@@ -54,23 +41,19 @@ struct SampleDecoder {
                 "pictures are uint8 or uint16 with 1 or 3 channels")
         }
         let bytes = try decoder.fieldBytes(index)
-        guard let source = bytes.baseAddress, let out = target.baseAddress else { return }
-        if field.element == .uint8 {
-            filters.pointee.expand8(
-                source.assumingMemoryBound(to: UInt8.self), height * width, field.channels, out)
-            if change.changesLight {
+        PictureFloats.expand(bytes, field.element, channels: field.channels, into: target)
+        if change.changesLight {
+            if field.element == .uint8 {
                 // 256 powers instead of one for every value.
                 let table = (0...255).map { change.light(Double($0) / 255) }
                 for index in target.indices { target[index] = table[Int((target[index] * 255).rounded())] }
-            }
-        } else {
-            filters.pointee.expand16(
-                source.assumingMemoryBound(to: UInt16.self), height * width, field.channels, out)
-            if change.changesLight {
+            } else {
                 for index in target.indices { target[index] = change.light(Double(target[index])) }
             }
         }
-        if change.isMirrored { Augmentation.mirror(out, height: height, width: width, channels: 3) }
+        if change.isMirrored, let base = target.baseAddress {
+            Augmentation.mirror(base, height: height, width: width, channels: 3)
+        }
     }
 
     private func disparity(

@@ -34,6 +34,8 @@ import Testing
         let loader = BatchLoader(
             data: data, split: .train, schedule: order.schedule(lanes: [1, 2], steps: 1..<6), settings: settings)
         for step in 1..<6 {
+            // Slow at times, so that the loader comes to the end of what it may load ahead.
+            if step % 2 == 1 { usleep(30_000) }
             for lane in 1...2 {
                 let batch = try #require(try loader.nextBatch())
                 #expect(batch.step == step && batch.lane == lane && batch.count == 2)

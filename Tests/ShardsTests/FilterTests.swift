@@ -75,6 +75,34 @@ import Testing
         #expect(encoded.bytes.count < 400)
     }
 
+    @Test func `pictures become floats, the same at every level`() {
+        for channels in [1, 3] {
+            for pixelCount in [1, 7, 8, 9, 31, 256, 1000] {
+                var draws = Draws(8)
+                let eight = (0..<(pixelCount * channels)).map { UInt8(truncatingIfNeeded: $0) }
+                let sixteen = eight.map { _ in UInt16(truncatingIfNeeded: draws.bits()) }
+                let repeats = 3 / channels
+                let wantedEight = eight.flatMap { [Float](repeating: Float(Double($0) / 255), count: repeats) }
+                let wantedSixteen = sixteen.flatMap { [Float](repeating: Float(Double($0) / 65535), count: repeats) }
+                for level in FilterEngine.levels {
+                    var out = [Float](repeating: -1, count: pixelCount * 3)
+                    out.withUnsafeMutableBufferPointer { out in
+                        eight.withUnsafeBytes {
+                            PictureFloats.expand($0, .uint8, channels: channels, into: out, level: level)
+                        }
+                    }
+                    #expect(out == wantedEight)
+                    out.withUnsafeMutableBufferPointer { out in
+                        sixteen.withUnsafeBytes {
+                            PictureFloats.expand($0, .uint16, channels: channels, into: out, level: level)
+                        }
+                    }
+                    #expect(out == wantedSixteen)
+                }
+            }
+        }
+    }
+
     @Test func `equal inputs give equal bytes`() throws {
         var draws = Draws(9)
         let record = draws.record("same")

@@ -1,4 +1,5 @@
 import Basics
+import Foundation
 import TestSupport
 import Testing
 
@@ -114,6 +115,9 @@ import Testing
         #expect(error?.exitCode == .missingInput)
         let other = #expect(throws: ShardError.self) { try ShardReader(path: folder.path) }
         #expect(other?.problem == "is not a regular file")
+        // Opening a pipe that nobody writes to must not wait.
+        #expect(folder.file("pipe").withCString { mkfifo($0, 0o600) } == 0)
+        #expect(throws: ShardError.self) { try ShardReader(path: folder.file("pipe")) }
         #expect(ShardReader.verify(path: folder.file("none")).first?.exitCode == .missingInput)
     }
 
