@@ -79,7 +79,9 @@ public enum ContactSheet {
     }
 
     /// Pictures of any kind from left to right, tops aligned, `gap` white pixels between them.
-    public static func row(_ pictures: [PixelArray], gap: Int = 4) -> PixelArray { lay(pictures, gap: gap, across: true) }
+    public static func row(_ pictures: [PixelArray], gap: Int = 4) -> PixelArray {
+        lay(pictures, gap: gap, across: true)
+    }
 
     /// Pictures of any kind from top to bottom, left sides aligned.
     public static func column(_ pictures: [PixelArray], gap: Int = 4) -> PixelArray {

@@ -76,7 +76,8 @@ enum SourceFolder {
         for picture in pictures {
             if let other = paths[picture.key] {
                 ambiguous[picture.key] = ImageError(
-                    path: picture.path, "has the same name as \(other) but for its ending", remedy: "remove one of them")
+                    path: picture.path, "has the same name as \(other) but for its ending", remedy: "remove one of them"
+                )
             } else {
                 paths[picture.key] = picture.path
             }
@@ -112,7 +113,8 @@ enum PairLoader {
         let right = try picture(rightPath)
         guard left.height == right.height, left.width == right.width else {
             throw ImageError(
-                path: rightPath, "\(right.width)x\(right.height) pixels, but the left view has \(left.width)x\(left.height)",
+                path: rightPath,
+                "\(right.width)x\(right.height) pixels, but the left view has \(left.width)x\(left.height)",
                 remedy: "both views of a pair need one size")
         }
         guard left.channels == right.channels, left.element == right.element else {
@@ -129,7 +131,8 @@ enum PairLoader {
     static func disparity(_ path: String, divisor: Float, like view: PixelArray) throws -> PixelArray {
         let array = try ImageFile.read(path)
         guard array.channels == 1 else {
-            throw ImageError(path: path, "\(array.channels) channels; a disparity map has one", remedy: "give a gray map")
+            throw ImageError(
+                path: path, "\(array.channels) channels; a disparity map has one", remedy: "give a gray map")
         }
         guard array.height == view.height, array.width == view.width else {
             throw ImageError(

@@ -92,7 +92,9 @@ struct WritingOptions: ParsableArguments {
 
     func validate() throws {
         if let workers, !(1...1024).contains(workers) { throw ValidationError("--workers \(workers) is not in 1…1024") }
-        guard (1...65536).contains(shardSize) else { throw ValidationError("--shard-size \(shardSize) is not in 1…65536") }
+        guard (1...65536).contains(shardSize) else {
+            throw ValidationError("--shard-size \(shardSize) is not in 1…65536")
+        }
         guard (0...12).contains(level) else { throw ValidationError("--level \(level) is not in 0…12") }
         guard Set(split.map(\.split)).count == split.count else {
             throw ValidationError("--split names one part twice")

@@ -45,7 +45,9 @@ struct Convert: ParsableCommand {
     @Flag(help: "The halves or folders are exchanged: right view first.")
     var swapEyes = false
 
-    @Option(help: ArgumentHelp("Resize every view, by area; disparities are scaled along.", valueName: "HxW"), transform: Size.init(argument:))
+    @Option(
+        help: ArgumentHelp("Resize every view, by area; disparities are scaled along.", valueName: "HxW"),
+        transform: Size.init(argument:))
     var size: Size?
 
     @Option(help: ArgumentHelp("Broken inputs that may be left out.", valueName: "N"))

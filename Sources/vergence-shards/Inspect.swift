@@ -54,7 +54,9 @@ struct Info: ParsableCommand {
         Console.show(path)
         for split in Split.allCases where manifest.recordCount(split) > 0 {
             let shards = manifest.splits[split]?.count ?? 0
-            Console.show("  \(split.rawValue): \(manifest.recordCount(split)) records in \(shards) \(shards == 1 ? "shard" : "shards")")
+            Console.show(
+                "  \(split.rawValue): \(manifest.recordCount(split)) records in \(shards) \(shards == 1 ? "shard" : "shards")"
+            )
         }
         Console.show("  \(Report.megabytes(bytes)), \(Report.ratio(raw, bytes)) times smaller than the pixels")
         for field in manifest.fields {
@@ -140,7 +142,8 @@ struct Show: ParsableCommand {
         transform: DisparityRange.init(argument:))
     var disparities: DisparityRange?
 
-    @Option(help: ArgumentHelp("Write this field alone, its values unchanged (maps as .pfm or .npy).", valueName: "name"))
+    @Option(
+        help: ArgumentHelp("Write this field alone, its values unchanged (maps as .pfm or .npy).", valueName: "name"))
     var field: String?
 
     @Option(name: .shortAndLong, help: ArgumentHelp("File to write: .png, .jpg, .pfm or .npy.", valueName: "file"))
@@ -205,15 +208,18 @@ struct Show: ParsableCommand {
         if range == nil {
             for map in maps {
                 guard let own = Colormap.range(of: map.array) else { continue }
-                range = range.map {
-                    min($0.lowerBound, own.lowerBound)...max($0.upperBound, own.upperBound)
-                } ?? own
+                range =
+                    range.map {
+                        min($0.lowerBound, own.lowerBound)...max($0.upperBound, own.upperBound)
+                    } ?? own
             }
         }
         return ContactSheet.row(
             record.fields.map { field in
                 let array = field.array
-                guard maps.contains(where: { $0.name == field.name }), array.channels == 1, let range else { return array }
+                guard maps.contains(where: { $0.name == field.name }), array.channels == 1, let range else {
+                    return array
+                }
                 return Colormap.colours(of: array, in: range)
             })
     }

@@ -64,7 +64,8 @@ struct DisparityRange {
     let range: ClosedRange<Double>
 
     init(argument: String) throws {
-        let text = argument.split(separator: ":", omittingEmptySubsequences: false).count == 2
+        let text =
+            argument.split(separator: ":", omittingEmptySubsequences: false).count == 2
             ? argument.split(separator: ":").map(String.init) : Self.parts(argument)
         guard text.count == 2, let low = Double(text[0]), let high = Double(text[1]), low.isFinite, high.isFinite,
             low < high
