@@ -57,8 +57,8 @@ public enum Colormap {
 
 /// Pictures beside and above each other.
 public enum ContactSheet {
-    /// Any picture as `[h, w, 3]` uint8: gray is repeated, 16 bits keep their upper 8, float maps are colour-mapped over
-    /// their own range.
+    /// Any picture as `[h, w, 3]` uint8: gray is repeated, 16 bits keep their upper 8, float maps are colour-mapped
+    /// over their own range.
     public static func displayable(_ array: PixelArray) -> PixelArray {
         switch array.element {
         case .float32:

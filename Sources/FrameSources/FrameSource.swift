@@ -5,8 +5,8 @@ public protocol FrameSource: Sendable {
     /// Name of the layout, as on the command line.
     var name: String { get }
 
-    /// What there is, in a fixed order, with unique keys. Reads folders, no pictures: an item that turns out broken says
-    /// so when it is loaded, so that one run can list every broken input.
+    /// What there is, in a fixed order, with unique keys. Reads folders, no pictures: an item that turns out broken
+    /// says so when it is loaded, so that one run can list every broken input.
     /// - Throws: `FileError`, `ImageError`: 66 if a folder that the layout needs is not there, 65 if nothing is in it.
     func items() throws -> [FrameItem]
 }
@@ -126,8 +126,8 @@ enum PairLoader {
         return [Record.Field(FieldName.left, left), Record.Field(FieldName.right, right)]
     }
 
-    /// A disparity map as `[h, w, 1]` float32 with NaN for unknown. 8 and 16 bit samples are divided by `divisor` and 0 is
-    /// unknown; in float maps everything that is not finite is.
+    /// A disparity map as `[h, w, 1]` float32 with NaN for unknown. 8 and 16 bit samples are divided by `divisor` and 0
+    /// is unknown; in float maps everything that is not finite is.
     static func disparity(_ path: String, divisor: Float, like view: PixelArray) throws -> PixelArray {
         let array = try ImageFile.read(path)
         guard array.channels == 1 else {

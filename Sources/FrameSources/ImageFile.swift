@@ -1,7 +1,7 @@
 import Basics
 
-/// Pictures and maps in files. The format of a file that is read is recognised by its content, of one that is written by
-/// its extension.
+/// Pictures and maps in files. The format of a file that is read is recognised by its content, of one that is written
+/// by its extension.
 public enum ImageFile {
     public enum Format: String, Sendable, CaseIterable {
         case png, jpeg, pfm, npy

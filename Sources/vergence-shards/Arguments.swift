@@ -77,7 +77,7 @@ struct SplitRule {
 struct WritingOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "Records for validation or test: val=0.1 (evenly spread) or val=every:7 (numbers 6, 13, 20, …). May be repeated.",
+            "Records for validation or test: val=0.1 (evenly spread), val=every:7 (numbers 6, 13, 20, …). Repeatable.",
             valueName: "part=rule"), transform: SplitRule.init(argument:))
     var split: [SplitRule] = []
 

@@ -34,8 +34,8 @@ struct Conversion {
         case bad(line: String, exitCode: Basics.ExitCode)
     }
 
-    /// - Throws: `BadInputs` if more than `maxBad` items are broken, `ShardError`, `FileError`, `Failure` (130). Nothing is
-    ///   left behind then.
+    /// - Throws: `BadInputs` if more than `maxBad` items are broken, `ShardError`, `FileError`, `Failure` (130).
+    ///   Then nothing is left behind.
     func run() throws -> Outcome {
         let start = monotonicSeconds()
         Interruption.watch()

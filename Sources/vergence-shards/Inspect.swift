@@ -55,7 +55,8 @@ struct Info: ParsableCommand {
         for split in Split.allCases where manifest.recordCount(split) > 0 {
             let shards = manifest.splits[split]?.count ?? 0
             Console.show(
-                "  \(split.rawValue): \(manifest.recordCount(split)) records in \(shards) \(shards == 1 ? "shard" : "shards")"
+                "  \(split.rawValue): \(manifest.recordCount(split)) records in "
+                    + (shards == 1 ? "1 shard" : "\(shards) shards")
             )
         }
         Console.show("  \(Report.megabytes(bytes)), \(Report.ratio(raw, bytes)) times smaller than the pixels")
@@ -118,8 +119,8 @@ struct Show: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Writes a record as a picture: views and maps side by side.",
         discussion: """
-            Float maps are colour-mapped (blue = small = far, red = large = near, black = unknown), all disparities of a \
-            record over one range.
+            Float maps are colour-mapped (blue = small = far, red = large = near, black = unknown), all disparities of \
+            a record over one range.
 
             Examples:
               vergence-shards show scenes.data --record 3 -o three.png

@@ -39,7 +39,8 @@ public struct SyntheticScenes: FrameSource {
         guard Self.sides.contains(height), Self.sides.contains(width) else {
             throw Failure(
                 .usage,
-                "size \(height)x\(width): both sides of a scene must be in \(Self.sides.lowerBound)…\(Self.sides.upperBound)"
+                "size \(height)x\(width): both sides of a scene must be in "
+                    + "\(Self.sides.lowerBound)…\(Self.sides.upperBound)"
             )
         }
         guard (1...10_000_000).contains(count) else {
@@ -51,7 +52,8 @@ public struct SyntheticScenes: FrameSource {
         else {
             throw Failure(
                 .usage,
-                "disparities \(range.lowerBound)…\(range.upperBound): give at least half a pixel, at most a quarter of the width"
+                "disparities \(range.lowerBound)…\(range.upperBound): give at least half a pixel, at most a quarter of "
+                    + "the width"
             )
         }
         guard (0...10).contains(lighting) else {
