@@ -78,7 +78,9 @@ int cimages_png_read_header(const uint8_t *bytes, size_t count, cimages_png_head
     default: snprintf(message, CIMAGES_MESSAGE_SIZE, "unknown colour type %d", type); return -1;
     }
     if (width == 0 || height == 0 || width > SIDE_LIMIT || height > SIDE_LIMIT) {
-        snprintf(message, CIMAGES_MESSAGE_SIZE, "%ux%u pixels are not between 1x1 and %ux%u", width, height, SIDE_LIMIT, SIDE_LIMIT);
+        snprintf(
+            message, CIMAGES_MESSAGE_SIZE, "%ux%u pixels are not between 1x1 and %ux%u", width, height, SIDE_LIMIT,
+            SIDE_LIMIT);
         return -1;
     }
     if (bits != 1 && bits != 2 && bits != 4 && bits != 8 && bits != 16) {
@@ -173,7 +175,8 @@ int cimages_png_encode(
     png_set_user_limits(png, SIDE_LIMIT, SIDE_LIMIT);
     int type = channels == 1 ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB;
     png_set_IHDR(
-        png, info, width, height, bits, type, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+        png, info, width, height, bits, type, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
+        PNG_FILTER_TYPE_DEFAULT);
     png_write_info(png, info);
     const uint16_t one = 1;
     if (bits == 16 && *(const uint8_t *)&one == 1) png_set_swap(png);

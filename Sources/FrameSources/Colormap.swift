@@ -57,8 +57,8 @@ public enum Colormap {
 
 /// Pictures beside and above each other.
 public enum ContactSheet {
-    /// Any picture as `[h, w, 3]` uint8: gray is repeated, 16 bits keep their upper 8, float maps are colour-mapped over
-    /// their own range.
+    /// Any picture as `[h, w, 3]` uint8: gray is repeated, 16 bits keep their upper 8, float maps are colour-mapped
+    /// over their own range.
     public static func displayable(_ array: PixelArray) -> PixelArray {
         switch array.element {
         case .float32:
@@ -79,7 +79,9 @@ public enum ContactSheet {
     }
 
     /// Pictures of any kind from left to right, tops aligned, `gap` white pixels between them.
-    public static func row(_ pictures: [PixelArray], gap: Int = 4) -> PixelArray { lay(pictures, gap: gap, across: true) }
+    public static func row(_ pictures: [PixelArray], gap: Int = 4) -> PixelArray {
+        lay(pictures, gap: gap, across: true)
+    }
 
     /// Pictures of any kind from top to bottom, left sides aligned.
     public static func column(_ pictures: [PixelArray], gap: Int = 4) -> PixelArray {

@@ -5,8 +5,8 @@ public protocol FrameSource: Sendable {
     /// Name of the layout, as on the command line.
     var name: String { get }
 
-    /// What there is, in a fixed order, with unique keys. Reads folders, no pictures: an item that turns out broken says
-    /// so when it is loaded, so that one run can list every broken input.
+    /// What there is, in a fixed order, with unique keys. Reads folders, no pictures: an item that turns out broken
+    /// says so when it is loaded, so that one run can list every broken input.
     /// - Throws: `FileError`, `ImageError`: 66 if a folder that the layout needs is not there, 65 if nothing is in it.
     func items() throws -> [FrameItem]
 }
@@ -76,7 +76,8 @@ enum SourceFolder {
         for picture in pictures {
             if let other = paths[picture.key] {
                 ambiguous[picture.key] = ImageError(
-                    path: picture.path, "has the same name as \(other) but for its ending", remedy: "remove one of them")
+                    path: picture.path, "has the same name as \(other) but for its ending", remedy: "remove one of them"
+                )
             } else {
                 paths[picture.key] = picture.path
             }
@@ -112,7 +113,8 @@ enum PairLoader {
         let right = try picture(rightPath)
         guard left.height == right.height, left.width == right.width else {
             throw ImageError(
-                path: rightPath, "\(right.width)x\(right.height) pixels, but the left view has \(left.width)x\(left.height)",
+                path: rightPath,
+                "\(right.width)x\(right.height) pixels, but the left view has \(left.width)x\(left.height)",
                 remedy: "both views of a pair need one size")
         }
         guard left.channels == right.channels, left.element == right.element else {
@@ -124,12 +126,13 @@ enum PairLoader {
         return [Record.Field(FieldName.left, left), Record.Field(FieldName.right, right)]
     }
 
-    /// A disparity map as `[h, w, 1]` float32 with NaN for unknown. 8 and 16 bit samples are divided by `divisor` and 0 is
-    /// unknown; in float maps everything that is not finite is.
+    /// A disparity map as `[h, w, 1]` float32 with NaN for unknown. 8 and 16 bit samples are divided by `divisor` and 0
+    /// is unknown; in float maps everything that is not finite is.
     static func disparity(_ path: String, divisor: Float, like view: PixelArray) throws -> PixelArray {
         let array = try ImageFile.read(path)
         guard array.channels == 1 else {
-            throw ImageError(path: path, "\(array.channels) channels; a disparity map has one", remedy: "give a gray map")
+            throw ImageError(
+                path: path, "\(array.channels) channels; a disparity map has one", remedy: "give a gray map")
         }
         guard array.height == view.height, array.width == view.width else {
             throw ImageError(

@@ -24,7 +24,14 @@ public struct ImageError: ExitCoding, Equatable {
         self.exitCode = exitCode
     }
 
-    public var description: String { "\(path): \(problem); \(remedy)" }
+    /// One line: file names of strangers may hold line ends and escape sequences.
+    public var description: String {
+        var line = ""
+        for scalar in "\(path): \(problem); \(remedy)".unicodeScalars {
+            line.unicodeScalars.append(scalar.properties.generalCategory == .control ? "?" : scalar)
+        }
+        return line
+    }
 }
 
 /// Bounds of what is read from strangers, checked before memory is taken.

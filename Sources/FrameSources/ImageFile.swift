@@ -1,7 +1,7 @@
 import Basics
 
-/// Pictures and maps in files. The format of a file that is read is recognised by its content, of one that is written by
-/// its extension.
+/// Pictures and maps in files. The format of a file that is read is recognised by its content, of one that is written
+/// by its extension.
 public enum ImageFile {
     public enum Format: String, Sendable, CaseIterable {
         case png, jpeg, pfm, npy
@@ -47,7 +47,8 @@ public enum ImageFile {
     public static func decode(_ bytes: [UInt8], path: String) throws(ImageError) -> PixelArray {
         guard let format = Format(content: bytes) else {
             if let promised = Format(extensionOf: path) {
-                throw ImageError(path: path, "broken \(promised.rawValue.uppercased()): the content does not begin like one")
+                throw ImageError(
+                    path: path, "broken \(promised.rawValue.uppercased()): the content does not begin like one")
             }
             throw ImageError(path: path, "neither PNG, JPEG, PFM nor NPY")
         }
@@ -73,7 +74,8 @@ public enum ImageFile {
     public static func encode(_ array: PixelArray, as path: String) throws(ImageError) -> [UInt8] {
         guard let format = Format(extensionOf: path) else {
             throw ImageError(
-                path: path, "unknown kind of picture", remedy: "end the name in .png, .jpg, .pfm or .npy", exitCode: .usage)
+                path: path, "unknown kind of picture", remedy: "end the name in .png, .jpg, .pfm or .npy",
+                exitCode: .usage)
         }
         do {
             switch format {

@@ -3,9 +3,9 @@ import Basics
 /// The KITTI stereo benchmarks as they are unpacked: `image_0`, `image_1` (2012, gray), `colored_0`, `colored_1` (2012,
 /// colour) or `image_2`, `image_3` (2015), with `disp_noc`, `disp_occ` (2012) or `disp_noc_0`, `disp_occ_0` (2015).
 ///
-/// Where ground truth is there, the pairs are those of the reference frames (`*_10.png`), each with a `disparity` of the
-/// left view; frames without ground truth (`*_11.png`) are left out. Without a ground truth folder (`testing`), every
-/// pair is taken.
+/// Where ground truth is there, the pairs are those of the reference frames (`*_10.png`), each with a `disparity` of
+/// the left view; frames without ground truth (`*_11.png`) are left out. Without a ground truth folder (`testing`),
+/// every pair is taken.
 ///
 /// **Source:** development kits of KITTI 2012 and 2015: disparity = sample / 256, 0 = unknown.
 public struct KITTI: FrameSource {

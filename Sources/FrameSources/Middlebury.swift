@@ -66,7 +66,8 @@ public struct Middlebury: FrameSource {
         let right = "\(folder)/\(kind.right).png"
         guard Files.exists(right) else {
             return FrameItem(
-                key: key, broken: ImageError(path: right, "not there, but the scene needs it", remedy: "download it again"))
+                key: key,
+                broken: ImageError(path: right, "not there, but the scene needs it", remedy: "download it again"))
         }
         let maps = [(FieldName.disparity, kind.leftMaps), (FieldName.disparityRight, kind.rightMaps)].compactMap {
             (field, names) in

@@ -42,7 +42,8 @@ public enum NPY {
         let count = height * width * channels
         let offset = start + headerCount
         guard bytes.count - offset == count * stored else {
-            throw CodecError("broken NPY: \(bytes.count - offset) bytes for \(height)x\(width)x\(channels) \(header.type)")
+            throw CodecError(
+                "broken NPY: \(bytes.count - offset) bytes for \(height)x\(width)x\(channels) \(header.type)")
         }
         if stored == element.byteCount {
             return PixelArray(

@@ -27,7 +27,8 @@ public struct PackedFrames: FrameSource {
         try SourceFolder.require(root)
         let pictures = try SourceFolder.pictures(in: root, formats: PairLoader.pictureFormats)
         guard !pictures.isEmpty else {
-            throw ImageError(path: root, "no pictures in it", remedy: "put .png or .jpg files there, or give another folder")
+            throw ImageError(
+                path: root, "no pictures in it", remedy: "put .png or .jpg files there, or give another folder")
         }
         let (paths, ambiguous) = SourceFolder.byKey(pictures)
         return paths.keys.sorted { $0.precedes($1) }.map { key in

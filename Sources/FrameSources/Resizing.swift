@@ -7,7 +7,8 @@ public enum Resizing {
     /// `[h, w, c]` uint8 or uint16 → `[height, width, c]` of the same type.
     public static func area(_ array: PixelArray, height: Int, width: Int) -> PixelArray {
         precondition(height > 0 && width > 0, "resize to \(height)x\(width)")
-        precondition(array.element != .float32, "area resize of a float map: averages over holes and edges are no values")
+        precondition(
+            array.element != .float32, "area resize of a float map: averages over holes and edges are no values")
         if array.height == height && array.width == width { return array }
         let channels = array.channels
         let columns = Taps.along(from: array.width, to: width)
@@ -44,7 +45,9 @@ public enum Resizing {
     /// Maps with holes (NaN = unknown) and discontinuities: every new pixel takes the known old value nearest to its
     /// centre within the area that it covers (one old pixel when growing), or NaN if that holds none. No two values are
     /// ever mixed. Ties go to the upper, then the left one. `[h, w, 1]` float32 → `[height, width, 1]`.
-    public static func nearestKnown(_ map: PixelArray, height: Int, width: Int, scaledBy factor: Float = 1) -> PixelArray {
+    public static func nearestKnown(_ map: PixelArray, height: Int, width: Int, scaledBy factor: Float = 1)
+        -> PixelArray
+    {
         precondition(map.element == .float32 && map.channels == 1, "nearestKnown wants one float32 channel")
         precondition(height > 0 && width > 0, "resize to \(height)x\(width)")
         if map.height == height && map.width == width && factor == 1 { return map }

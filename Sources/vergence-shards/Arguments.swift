@@ -5,15 +5,15 @@ import FrameSources
 import Shards
 
 /// Height and width on the command line: `192x336`.
-struct Size: ExpressibleByArgument {
+struct Size {
     let height: Int
     let width: Int
 
-    init?(argument: String) {
+    init(argument: String) throws {
         let parts = argument.lowercased().split(separator: "x", omittingEmptySubsequences: false).map { Int($0) }
         guard parts.count == 2, let height = parts[0], let width = parts[1], (1...65536).contains(height),
             (1...65536).contains(width), height * width <= ImageLimits.samples / 3
-        else { return nil }
+        else { throw ValidationError("give height x width in pixels, such as 192x336") }
         self.height = height
         self.width = width
     }
@@ -24,7 +24,7 @@ struct Size: ExpressibleByArgument {
 /// Records are counted in the order of the source, from 0. `every:K` takes those whose number leaves remainder K − 1
 /// when divided by K (6, 13, 20, … for 7); a fraction F takes the same number evenly spread: record i belongs to it if
 /// ⌊(i + 1) · F⌋ > ⌊i · F⌋. A later rule counts what the earlier ones left.
-struct SplitRule: ExpressibleByArgument {
+struct SplitRule {
     enum Selection: Equatable {
         case every(Int)
         case fraction(Double)
@@ -34,16 +34,17 @@ struct SplitRule: ExpressibleByArgument {
     let split: Split
     let selection: Selection
 
-    init?(argument: String) {
+    init(argument: String) throws {
+        let remedy = ValidationError("give val or test, then a fraction or every:K, such as val=0.1 or val=every:7")
         text = argument
         let parts = argument.split(separator: "=", omittingEmptySubsequences: false)
-        guard parts.count == 2, let split = Split(rawValue: String(parts[0])), split != .train else { return nil }
+        guard parts.count == 2, let split = Split(rawValue: String(parts[0])), split != .train else { throw remedy }
         self.split = split
         if parts[1].hasPrefix("every:") {
-            guard let step = Int(parts[1].dropFirst(6)), (1...1_000_000_000).contains(step) else { return nil }
+            guard let step = Int(parts[1].dropFirst(6)), (1...1_000_000_000).contains(step) else { throw remedy }
             selection = .every(step)
         } else {
-            guard let fraction = Double(parts[1]), fraction > 0, fraction <= 1 else { return nil }
+            guard let fraction = Double(parts[1]), fraction > 0, fraction <= 1 else { throw remedy }
             selection = .fraction(fraction)
         }
     }
@@ -76,8 +77,8 @@ struct SplitRule: ExpressibleByArgument {
 struct WritingOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "Records for validation or test: val=0.1 (evenly spread) or val=every:7 (numbers 6, 13, 20, …). May be repeated.",
-            valueName: "part=rule"))
+            "Records for validation or test: val=0.1 (evenly spread), val=every:7 (numbers 6, 13, 20, …). Repeatable.",
+            valueName: "part=rule"), transform: SplitRule.init(argument:))
     var split: [SplitRule] = []
 
     @Option(help: "Threads that read and compress. The output does not depend on it. (default: all cores)")
@@ -91,7 +92,9 @@ struct WritingOptions: ParsableArguments {
 
     func validate() throws {
         if let workers, !(1...1024).contains(workers) { throw ValidationError("--workers \(workers) is not in 1…1024") }
-        guard (1...65536).contains(shardSize) else { throw ValidationError("--shard-size \(shardSize) is not in 1…65536") }
+        guard (1...65536).contains(shardSize) else {
+            throw ValidationError("--shard-size \(shardSize) is not in 1…65536")
+        }
         guard (0...12).contains(level) else { throw ValidationError("--level \(level) is not in 0…12") }
         guard Set(split.map(\.split)).count == split.count else {
             throw ValidationError("--split names one part twice")

@@ -34,8 +34,8 @@ struct Conversion {
         case bad(line: String, exitCode: Basics.ExitCode)
     }
 
-    /// - Throws: `BadInputs` if more than `maxBad` items are broken, `ShardError`, `FileError`, `Failure` (130). Nothing is
-    ///   left behind then.
+    /// - Throws: `BadInputs` if more than `maxBad` items are broken, `ShardError`, `FileError`, `Failure` (130).
+    ///   Then nothing is left behind.
     func run() throws -> Outcome {
         let start = monotonicSeconds()
         Interruption.watch()
@@ -53,7 +53,7 @@ struct Conversion {
             }
         } catch {
             output.discard()
-            throw error
+            throw OutputFolder.unwritable(error)
         }
     }
 
@@ -84,7 +84,8 @@ struct Conversion {
                 throw Failure(.interrupted, "interrupted after \(index) of \(items.count) pairs; nothing was kept")
             }
             guard let product = queues[index % workerCount].pop() else {
-                throw Failure(.internalFault, "worker \(index % workerCount) ended before pair \(index); please report this")
+                throw Failure(
+                    .internalFault, "worker \(index % workerCount) ended before pair \(index); please report this")
             }
             switch product {
             case .bad(let line, let exitCode):
@@ -98,7 +99,8 @@ struct Conversion {
         }
         progress.end()
         if bad.count > maxBad || (bad.count == items.count && !bad.isEmpty) {
-            let summary = "\(bad.count) of \(items.count) pairs are broken, \(maxBad) allowed; nothing was written, "
+            let summary =
+                "\(bad.count) of \(items.count) pairs are broken, \(maxBad) allowed; nothing was written, "
                 + "mend them or raise --max-bad"
             // A source whose every file vanished is broken data all the same; only failing devices are not.
             let exitCode = bad.first { $0.exitCode == .inputOutput }?.exitCode ?? .badData

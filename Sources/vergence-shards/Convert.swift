@@ -20,15 +20,17 @@ struct Convert: ParsableCommand {
             Layouts:
               side-by-side  pictures whose left half is the left view
               top-bottom    pictures whose top half is the left view
-              folders       left/ and right/ with the same names; disparity/ and disparity_right/ if they are there
-              kitti         KITTI 2012 or 2015 as unpacked, with ground truth where it is there
+              folders       left/ and right/ with the same names, and if there are
+                            maps, disparity/ and disparity_right/
+              kitti         KITTI 2012 or 2015 as unpacked, with its ground truth
               middlebury    one scene's folder, or a folder of scenes
 
             Pictures are PNG or JPEG of 8 or 16 bits. Every broken input is listed; if there are more than --max-bad, \
             nothing is written.
 
             Example:
-              vergence-shards convert frames films.data --layout side-by-side --size 192x336 --split val=every:7
+              vergence-shards convert frames films.data --layout side-by-side \\
+                --size 192x336 --split val=every:7
             """)
 
     @Argument(help: "Folder with the pictures.")
@@ -43,7 +45,9 @@ struct Convert: ParsableCommand {
     @Flag(help: "The halves or folders are exchanged: right view first.")
     var swapEyes = false
 
-    @Option(help: ArgumentHelp("Resize every view, by area; disparities are scaled along.", valueName: "HxW"))
+    @Option(
+        help: ArgumentHelp("Resize every view, by area; disparities are scaled along.", valueName: "HxW"),
+        transform: Size.init(argument:))
     var size: Size?
 
     @Option(help: ArgumentHelp("Broken inputs that may be left out.", valueName: "N"))

@@ -54,7 +54,10 @@ struct Info: ParsableCommand {
         Console.show(path)
         for split in Split.allCases where manifest.recordCount(split) > 0 {
             let shards = manifest.splits[split]?.count ?? 0
-            Console.show("  \(split.rawValue): \(manifest.recordCount(split)) records in \(shards) \(shards == 1 ? "shard" : "shards")")
+            Console.show(
+                "  \(split.rawValue): \(manifest.recordCount(split)) records in "
+                    + (shards == 1 ? "1 shard" : "\(shards) shards")
+            )
         }
         Console.show("  \(Report.megabytes(bytes)), \(Report.ratio(raw, bytes)) times smaller than the pixels")
         for field in manifest.fields {
@@ -116,13 +119,12 @@ struct Show: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Writes a record as a picture: views and maps side by side.",
         discussion: """
-            Float maps are colour-mapped (blue = small = far, red = large = near, black = unknown), all disparities of a \
-            record over one range.
+            Float maps are colour-mapped (blue = small = far, red = large = near, black = unknown), all disparities of \
+            a record over one range.
 
             Examples:
-              vergence-shards show scenes.data --record 3 --output three.png
-              vergence-shards show kitti.data --split val --record 000006_10 --output pair.png
-              vergence-shards show kitti.data --record 000000_10 --field disparity --output exact.pfm
+              vergence-shards show scenes.data --record 3 -o three.png
+              vergence-shards show kitti.data --record 000000_10 --field disparity -o d.pfm
             """)
 
     @Argument(help: "Folder of a data set, or a .shard.lz4 file.")
@@ -134,10 +136,15 @@ struct Show: ParsableCommand {
     @Option(help: "train, val or test. (default: the first part that has the key; train for a number)")
     var split: Split?
 
-    @Option(help: "Disparities from blue to red, e.g. -6...6. (default: those of the record)")
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "Disparities from blue to red, e.g. -6...6. (default: those of the record)", valueName: "low...high"),
+        transform: DisparityRange.init(argument:))
     var disparities: DisparityRange?
 
-    @Option(help: ArgumentHelp("Write this field alone, its values unchanged (maps as .pfm or .npy).", valueName: "name"))
+    @Option(
+        help: ArgumentHelp("Write this field alone, its values unchanged (maps as .pfm or .npy).", valueName: "name"))
     var field: String?
 
     @Option(name: .shortAndLong, help: ArgumentHelp("File to write: .png, .jpg, .pfm or .npy.", valueName: "file"))
@@ -145,6 +152,16 @@ struct Show: ParsableCommand {
 
     func run() throws {
         let found = try find()
+        do {
+            try write(found)
+        } catch {
+            throw OutputFolder.unwritable(error)
+        }
+        let fields = found.fields.map { "\($0.name) \($0.array.height)x\($0.array.width)" }.joined(separator: ", ")
+        Console.show("\(output): \(found.key): \(fields)")
+    }
+
+    private func write(_ found: Record) throws {
         if let field {
             guard let array = found[field] else {
                 let names = found.fields.map(\.name).joined(separator: ", ")
@@ -154,8 +171,6 @@ struct Show: ParsableCommand {
         } else {
             try ImageFile.write(sheet(found), to: output)
         }
-        let fields = found.fields.map { "\($0.name) \($0.array.height)x\($0.array.width)" }.joined(separator: ", ")
-        Console.show("\(output): \(found.key): \(fields)")
     }
 
     private func find() throws -> Record {
@@ -194,15 +209,18 @@ struct Show: ParsableCommand {
         if range == nil {
             for map in maps {
                 guard let own = Colormap.range(of: map.array) else { continue }
-                range = range.map {
-                    min($0.lowerBound, own.lowerBound)...max($0.upperBound, own.upperBound)
-                } ?? own
+                range =
+                    range.map {
+                        min($0.lowerBound, own.lowerBound)...max($0.upperBound, own.upperBound)
+                    } ?? own
             }
         }
         return ContactSheet.row(
             record.fields.map { field in
                 let array = field.array
-                guard maps.contains(where: { $0.name == field.name }), array.channels == 1, let range else { return array }
+                guard maps.contains(where: { $0.name == field.name }), array.channels == 1, let range else {
+                    return array
+                }
                 return Colormap.colours(of: array, in: range)
             })
     }

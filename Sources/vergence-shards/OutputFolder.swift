@@ -39,6 +39,12 @@ struct OutputFolder {
         for folder in missing.reversed() { rmdir(folder) }
     }
 
+    /// A path that is missing is missing input, except where something was to be written.
+    static func unwritable(_ error: any Error) -> any Error {
+        guard let error = error as? FileError, error.isMissing else { return error }
+        return Failure(.inputOutput, "\(error); choose another place for the output")
+    }
+
     /// Without a manifest a shard is what a killed run left; so is a manifest under its temporary name.
     private static func isRemnant(_ name: String) -> Bool {
         name.contains(".shard.lz4") || (name.hasPrefix(Manifest.fileName + ".") && name.hasSuffix(".partial"))

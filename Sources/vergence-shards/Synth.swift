@@ -11,7 +11,8 @@ struct Synth: ParsableCommand {
             light and noise between the views. Pair i depends on the size, the seed and i alone.
 
             Example:
-              vergence-shards synth scenes.data --pairs 400 --size 64x96 --seed 1 --split val=0.1
+              vergence-shards synth scenes.data --pairs 400 --size 64x96 --seed 1 \\
+                --split val=0.1
             """)
 
     @Argument(help: "Folder for the data set: empty or not there yet.")
@@ -20,7 +21,7 @@ struct Synth: ParsableCommand {
     @Option(help: ArgumentHelp("How many pairs.", valueName: "N"))
     var pairs: Int
 
-    @Option(help: ArgumentHelp("Height and width of a view.", valueName: "HxW"))
+    @Option(help: ArgumentHelp("Height and width of a view.", valueName: "HxW"), transform: Size.init(argument:))
     var size: Size
 
     @Option(help: "Other seeds give other scenes.")
@@ -30,7 +31,7 @@ struct Synth: ParsableCommand {
         parsing: .unconditional,
         help: ArgumentHelp(
             "Disparities in pixels, e.g. -6...6. (default: ±6 at width 96, in proportion, within -16...15)",
-            valueName: "low...high"))
+            valueName: "low...high"), transform: DisparityRange.init(argument:))
     var disparities: DisparityRange?
 
     @Option(help: "Strength of the differences of light and noise between the views; 0 = none.")
@@ -59,15 +60,16 @@ struct Synth: ParsableCommand {
 }
 
 /// `-6...6` or `-6:6`.
-struct DisparityRange: ExpressibleByArgument {
+struct DisparityRange {
     let range: ClosedRange<Double>
 
-    init?(argument: String) {
-        let text = argument.split(separator: ":", omittingEmptySubsequences: false).count == 2
+    init(argument: String) throws {
+        let text =
+            argument.split(separator: ":", omittingEmptySubsequences: false).count == 2
             ? argument.split(separator: ":").map(String.init) : Self.parts(argument)
         guard text.count == 2, let low = Double(text[0]), let high = Double(text[1]), low.isFinite, high.isFinite,
             low < high
-        else { return nil }
+        else { throw ValidationError("give the lowest and the highest, such as -6...6") }
         range = low...high
     }
 

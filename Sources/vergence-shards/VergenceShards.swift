@@ -11,7 +11,7 @@ struct VergenceShards: ParsableCommand {
             A data set is a folder of LZ4-compressed shards with a manifest.
 
             Example, from a folder of side-by-side film frames to a checked data set:
-              vergence-shards convert frames films.data --layout side-by-side --size 192x336 --split val=every:7
+              vergence-shards convert frames films.data --layout side-by-side
               vergence-shards verify films.data
 
             Exit codes: 0 done, 64 usage, 65 bad data, 66 missing input, 70 our own fault, 74 input/output, \
@@ -37,16 +37,9 @@ enum Main {
             exit(error.exitCode.rawValue)
         } catch {
             if VergenceShards.exitCode(for: error) == .success { VergenceShards.exit(withError: error) }
-            Console.complain(VergenceShards.message(for: error) + "; see \(helpCommand(for: error))")
+            Console.complain(UsageHint.line(for: error))
             exit(Basics.ExitCode.usage.rawValue)
         }
-    }
-
-    /// The help of the sub-command that was meant.
-    private static func helpCommand(for error: any Error) -> String {
-        let names = VergenceShards.configuration.subcommands.map { $0._commandName }
-        let meant = CommandLine.arguments.dropFirst().first { names.contains($0) }
-        return "vergence-shards \(meant.map { $0 + " " } ?? "")--help"
     }
 }
 

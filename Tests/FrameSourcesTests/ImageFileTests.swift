@@ -57,7 +57,11 @@ import Testing
     @Test func roundTripKeepsEveryBit() throws {
         for channels in [1, 3] {
             var array = noise(5, 7, channels, .float32)
-            array.withMutableFloats { $0[0] = .nan; $0[1] = .infinity; $0[2] = -0.0 }
+            array.withMutableFloats {
+                $0[0] = .nan
+                $0[1] = .infinity
+                $0[2] = -0.0
+            }
             #expect(try sameBits(PFM.decode(PFM.encode(array)), array))
         }
     }
@@ -78,7 +82,8 @@ import Testing
 
     @Test(arguments: [
         "", "Pf", "P6\n1 1\n-1\n", "Pf\n1 1\n0\n", "Pf\n0 1\n-1\n", "Pf\n-1 1\n-1\n", "Pf\n1 1\nnan\n", "Pf\nx 1\n-1\n",
-        "Pf\n99999999 99999999\n-1\n", "Pf\n9223372036854775807 2\n-1\n", "Pf\n1 1\n-1\n\0\0\0", "Pf\n1 1\n-1\n\0\0\0\0\0",
+        "Pf\n99999999 99999999\n-1\n", "Pf\n9223372036854775807 2\n-1\n", "Pf\n1 1\n-1\n\0\0\0",
+        "Pf\n1 1\n-1\n\0\0\0\0\0",
     ])
     func brokenFilesAreErrors(text: String) {
         #expect(throws: CodecError.self) { try PFM.decode(Array(text.utf8)) }
@@ -116,8 +121,10 @@ import Testing
     }
 
     @Test(arguments: [
-        "{'descr': '<f4', 'fortran_order': True, 'shape': (1, 1), }", "{'descr': '>f4', 'fortran_order': False, 'shape': (1, 1), }",
-        "{'descr': '|O', 'fortran_order': False, 'shape': (1, 1), }", "{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }",
+        "{'descr': '<f4', 'fortran_order': True, 'shape': (1, 1), }",
+        "{'descr': '>f4', 'fortran_order': False, 'shape': (1, 1), }",
+        "{'descr': '|O', 'fortran_order': False, 'shape': (1, 1), }",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }",
         "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 1), }", "{'descr': '<f4', 'shape': (1, 1), }",
         "{'descr': '<f4', 'fortran_order': False, 'shape': (-1, -1), }", "", "{", "{'descr': '<f4'",
         "{'descr': '<f4', 'fortran_order': False, 'shape': (9999999999, 9999999999), }",
@@ -164,11 +171,20 @@ import Testing
         let (code, line) = try #require(failure { _ = try ImageFile.read(broken) })
         #expect(code == .badData && line.hasPrefix(broken + ": broken PNG"))
         try AtomicFileWriter.write([UInt8](), to: broken)
-        #expect(try #require(failure { _ = try ImageFile.read(broken) }).1 == "\(broken): the file is empty; replace or remove the file")
+        #expect(
+            try #require(failure { _ = try ImageFile.read(broken) }).1
+                == "\(broken): the file is empty; replace or remove the file")
         #expect(try #require(failure { _ = try ImageFile.read(folder.file("absent.png")) }).0 == .missingInput)
         let unknown = try #require(failure { try ImageFile.write(noise(1, 1, 1, .uint8), to: folder.file("x.tiff")) })
         #expect(unknown.0 == .usage && unknown.1.contains(".png"))
-        #expect(try #require(failure { try ImageFile.write(noise(1, 1, 1, .float32), to: folder.file("x.png")) }).0 == .usage)
+        #expect(
+            try #require(failure { try ImageFile.write(noise(1, 1, 1, .float32), to: folder.file("x.png")) }).0
+                == .usage)
         #expect(!Files.exists(folder.file("x.png")))
+    }
+
+    @Test func pathsOfStrangersStayOnOneLine() {
+        let error = ImageError(path: "a\nb\u{1B}[2J.png", "the file is empty")
+        #expect(error.description == "a?b?[2J.png: the file is empty; replace or remove the file")
     }
 }

@@ -4,7 +4,8 @@ import TestSupport
 import Testing
 
 private func write(_ array: PixelArray, _ path: String) throws {
-    try Files.createFolder(path.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/"))
+    try Files.createFolder(
+        path.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/"))
     try ImageFile.write(array, to: path)
 }
 
@@ -46,7 +47,8 @@ private func write(_ array: PixelArray, _ path: String) throws {
     }
 
     @Test func missingAndEmptyFolders() throws {
-        let missing = try #require(failure { _ = try PackedFrames(root: folder.file("no"), packing: .sideBySide).items() })
+        let missing = try #require(
+            failure { _ = try PackedFrames(root: folder.file("no"), packing: .sideBySide).items() })
         #expect(missing.0 == .missingInput && missing.1.contains("no such folder"))
         let empty = try #require(failure { _ = try PackedFrames(root: folder.path, packing: .sideBySide).items() })
         #expect(empty.0 == .badData && empty.1.contains("no pictures"))
@@ -61,7 +63,8 @@ private func write(_ array: PixelArray, _ path: String) throws {
         let items = try PackedFrames(root: folder.path, packing: .sideBySide).items()
         #expect(items.map(\.key) == ["a", "b", "c"])
         _ = try items[0].load()
-        #expect(try #require(failure { _ = try items[1].load() }).1.contains("b.png: broken PNG: the file ends too early"))
+        #expect(
+            try #require(failure { _ = try items[1].load() }).1.contains("b.png: broken PNG: the file ends too early"))
         #expect(try #require(failure { _ = try items[2].load() }).1.contains("same name"))
     }
 }
@@ -104,10 +107,14 @@ private func write(_ array: PixelArray, _ path: String) throws {
     private let folder = TemporaryFolder("kitti")
 
     private func truth(_ samples: [UInt16]) -> PixelArray {
-        PixelArray(height: 1, width: samples.count, channels: 1, element: .uint16, bytes: samples.withUnsafeBytes { Array($0) })
+        PixelArray(
+            height: 1, width: samples.count, channels: 1, element: .uint16, bytes: samples.withUnsafeBytes { Array($0) }
+        )
     }
 
-    private func makeTree(_ base: String, views: (String, String) = ("image_0", "image_1"), truth name: String = "disp_noc") throws {
+    private func makeTree(
+        _ base: String, views: (String, String) = ("image_0", "image_1"), truth name: String = "disp_noc"
+    ) throws {
         for key in ["000000_10", "000000_11", "000001_10"] {
             try write(gray([[1, 2, 3]]), "\(base)/\(views.0)/\(key).png")
             try write(gray([[4, 5, 6]]), "\(base)/\(views.1)/\(key).png")

@@ -19,7 +19,8 @@ import Testing
 
     @Test func flatPicturesStayFlat() {
         for value: UInt8 in [0, 1, 127, 254, 255] {
-            let flat = PixelArray(height: 37, width: 53, channels: 3, element: .uint8, bytes: .init(repeating: value, count: 5883))
+            let flat = PixelArray(
+                height: 37, width: 53, channels: 3, element: .uint8, bytes: .init(repeating: value, count: 5883))
             for (height, width) in [(16, 16), (36, 52), (40, 20), (10, 99), (80, 111)] {
                 #expect(Resizing.area(flat, height: height, width: width).bytes.allSatisfy { $0 == value })
             }
@@ -51,7 +52,9 @@ import Testing
         return array.element == .uint8 ? Double(array.bytes[index]) : array.withUInt16s { Double($0[index]) }
     }
 
-    private func areaMean(_ source: PixelArray, _ y: Int, _ x: Int, _ channel: Int, _ height: Int, _ width: Int) -> Double {
+    private func areaMean(_ source: PixelArray, _ y: Int, _ x: Int, _ channel: Int, _ height: Int, _ width: Int)
+        -> Double
+    {
         func overlap(_ old: Int, _ new: Int, _ oldCount: Int, _ newCount: Int) -> Double {
             let ratio = Double(oldCount) / Double(newCount)
             return max(0, min(Double(old + 1), Double(new + 1) * ratio) - max(Double(old), Double(new) * ratio)) / ratio
@@ -59,7 +62,8 @@ import Testing
         var sum = 0.0
         for oldY in 0..<source.height {
             for oldX in 0..<source.width {
-                sum += sample(source, oldY, oldX, channel) * overlap(oldY, y, source.height, height)
+                sum +=
+                    sample(source, oldY, oldX, channel) * overlap(oldY, y, source.height, height)
                     * overlap(oldX, x, source.width, width)
             }
         }

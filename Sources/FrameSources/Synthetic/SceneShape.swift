@@ -55,7 +55,7 @@ struct SceneShape {
         case polygon
     }
 
-    /// Sides of a polygon; unused ones have r = ∞. Vectors, and not the payload of a case: this is looked at by every ray.
+    /// Sides of a polygon; unused ones have r = ∞. Vectors, not the payload of a case: every ray looks at them.
     struct Sides {
         var normalX = SIMD8<Double>()
         var normalY = SIMD8<Double>()

@@ -23,7 +23,7 @@ func gradientNoise(_ x: Float, _ y: Float, _ seed: UInt32) -> Float {
     return top * (1 - v) + bottom * v
 }
 
-/// 32 random bits per lattice point. **Source:** C. Wellons, "Prospecting for hash functions" (lowbias32), public domain.
+/// 32 random bits per point. **Source:** C. Wellons, "Prospecting for hash functions" (lowbias32, public domain).
 @inline(__always)
 func latticeHash(_ x: Int32, _ y: Int32, _ seed: UInt32) -> UInt32 {
     var hash = UInt32(bitPattern: x) &* 0x9E37_79B1 ^ UInt32(bitPattern: y) &* 0x85EB_CA77 ^ seed
@@ -32,7 +32,7 @@ func latticeHash(_ x: Int32, _ y: Int32, _ seed: UInt32) -> UInt32 {
     return hash ^ (hash >> 16)
 }
 
-/// Sum of noise octaves from `wavelength` down to `finest`, each half as long and `persistence` as strong; about −1…1.
+/// Noise octaves from `wavelength` down to `finest`, each half as long and `persistence` as strong: about −1…1.
 private func octaves(
     _ x: Float, _ y: Float, _ seed: UInt32, wavelength: Float, finest: Float, persistence: Float
 ) -> Float {

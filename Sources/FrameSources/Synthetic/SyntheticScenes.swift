@@ -38,7 +38,10 @@ public struct SyntheticScenes: FrameSource {
     ) throws {
         guard Self.sides.contains(height), Self.sides.contains(width) else {
             throw Failure(
-                .usage, "size \(height)x\(width): both sides of a scene must be in \(Self.sides.lowerBound)…\(Self.sides.upperBound)")
+                .usage,
+                "size \(height)x\(width): both sides of a scene must be in "
+                    + "\(Self.sides.lowerBound)…\(Self.sides.upperBound)"
+            )
         }
         guard (1...10_000_000).contains(count) else {
             throw Failure(.usage, "\(count) pairs: give a number in 1…10000000")
@@ -48,7 +51,10 @@ public struct SyntheticScenes: FrameSource {
             range.upperBound <= Double(width) / 4
         else {
             throw Failure(
-                .usage, "disparities \(range.lowerBound)…\(range.upperBound): give at least half a pixel, at most a quarter of the width")
+                .usage,
+                "disparities \(range.lowerBound)…\(range.upperBound): give at least half a pixel, at most a quarter of "
+                    + "the width"
+            )
         }
         guard (0...10).contains(lighting) else {
             throw Failure(.usage, "lighting \(lighting): give a number in 0…10")
@@ -94,7 +100,8 @@ public struct SyntheticScenes: FrameSource {
     }
 
     private func view(of scene: Scene, _ eye: Eye, _ index: Int) -> RenderedView {
-        let camera = Camera(random: CounterRandom(seed, "camera", UInt64(index), eye == .left ? 0 : 1), lighting: lighting)
+        let camera = Camera(
+            random: CounterRandom(seed, "camera", UInt64(index), eye == .left ? 0 : 1), lighting: lighting)
         return SceneRenderer(scene: scene, height: height, width: width).render(eye, camera)
     }
 }
