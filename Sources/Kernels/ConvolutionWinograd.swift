@@ -63,7 +63,9 @@ struct WinogradPlan {
             padding = 2 - extents.geometry.padding
         } else {
             (inputHeight, inputWidth, inputChannels) = (extents.bigHeight, extents.bigWidth, extents.bigChannels)
-            (outputHeight, outputWidth, outputChannels) = (extents.smallHeight, extents.smallWidth, extents.smallChannels)
+            (outputHeight, outputWidth, outputChannels) = (
+                extents.smallHeight, extents.smallWidth, extents.smallChannels
+            )
             padding = extents.geometry.padding
         }
         tilesHigh = ceilDivide(outputHeight, 2)
@@ -173,7 +175,8 @@ extension KernelContext {
 
         /// One of the 16 products, for rows of a block.
         func multiply(
-            _ plane: Int, _ planes: UnsafeMutablePointer<Float>, _ products: UnsafeMutablePointer<Float>, _ rows: Range<Int>
+            _ plane: Int, _ planes: UnsafeMutablePointer<Float>, _ products: UnsafeMutablePointer<Float>,
+            _ rows: Range<Int>
         ) {
             let source = plan.isInputGradient ? WinogradPlan.flippedPlane(plane) : plane
             matrixProduct(
@@ -211,7 +214,7 @@ extension KernelContext {
             pool.forEachChunk(chunks) { chunk, _ in
                 let first = start + chunk * tilesPerChunk
                 plan.transformOutput(
-                    kernels, products + (first - start) * plan.outputChannels, bias, relu, 
+                    kernels, products + (first - start) * plan.outputChannels, bias, relu,
                     first..<min(end, first + tilesPerChunk), output)
             }
         }

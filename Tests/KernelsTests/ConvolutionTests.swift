@@ -29,6 +29,7 @@ let convolutionCases: [LayerCase] = [
     LayerCase(h: 9, w: 7, ci: 3, co: 4, kh: 4, kw: 2, s: 3, p: 1),
     LayerCase(h: 8, w: 12, ci: 3, co: 4, kh: 4, kw: 4, s: 4),
     LayerCase(h: 9, w: 13, ci: 3, co: 4, kh: 4, kw: 4, s: 4),
+    LayerCase(h: 72, w: 64, ci: 70, co: 4, kh: 8, kw: 8, s: 8),
     LayerCase(h: 11, w: 8, ci: 2, co: 3, kh: 2, kw: 2, s: 5),
     // patches of several groups of taps, within a kernel row and across
     LayerCase(h: 5, w: 6, ci: 300, co: 3, kh: 3, kw: 3, s: 2, p: 1),
@@ -103,7 +104,9 @@ struct ConvolutionTests {
     @Test("adjoint: <conv x, y> = <x, input gradient of y> = <w, weight gradient>", arguments: convolutionCases)
     func adjoint(layer: LayerCase) { checkAdjoint(layer) }
 
-    @Test("NaN and infinity reach every output that sees them, through ReLU", arguments: [ConvolutionMethod.patches, .winograd])
+    @Test(
+        "NaN and infinity reach every output that sees them, through ReLU",
+        arguments: [ConvolutionMethod.patches, .winograd])
     func nonFinite(method: ConvolutionMethod) {
         let run = LayerRun(LayerCase(h: 6, w: 8, ci: 3, co: 4, kh: 3, kw: 3, p: 1))
         for value in [Float.nan, .infinity] {

@@ -71,7 +71,8 @@ struct MatrixTests {
         let a = GuardedTensor([1], random: 1)
         let c = GuardedTensor([6])
         matrixProduct(
-            rows: 2, columns: 3, depth: 0, a.base, rowStrideA: 1, a.base, rowStrideB: 3, accumulate: false, into: c.base,
+            rows: 2, columns: 3, depth: 0, a.base, rowStrideA: 1, a.base, rowStrideB: 3, accumulate: false,
+            into: c.base,
             rowStrideC: 3)
         #expect(c.bits.allSatisfy { $0 == 0 })
     }
@@ -87,7 +88,9 @@ struct BlasInfoTests {
             text
                 == "OPENBLAS_CORETYPE=Haswell makes OpenBLAS use avx2 where the processor has avx512: matrix products run "
                 + "at about half of the speed; remedy: unset OPENBLAS_CORETYPE")
-        #expect(BlasInfo.warning(requested: "nehalem", coreName: "Nehalem", processorLevel: .avx2)?.contains("quarter") == true)
+        #expect(
+            BlasInfo.warning(requested: "nehalem", coreName: "Nehalem", processorLevel: .avx2)?.contains("quarter")
+                == true)
     }
 
     @Test("no warning where nothing is lost")
