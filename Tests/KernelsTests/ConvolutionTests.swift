@@ -85,6 +85,26 @@ struct ConvolutionTests {
         checkBits(layer, .winograd, levels: [.best])
     }
 
+    @Test("errors of Winograd's transform stay near those of plain sums")
+    func winogradError() {
+        let layer = LayerCase(h: 12, w: 14, ci: 256, co: 32, kh: 3, kw: 3, p: 1)
+        let run = LayerRun(layer)
+        func error(_ method: ConvolutionMethod) -> Double {
+            run.run(threads: 1, method: method, withBias: false)
+            let reference = LayerReference(
+                layer: layer, big: run.input.base, small: run.input.base, weights: run.weights.base)
+            var (error, square) = (0.0, 0.0)
+            for index in stride(from: 0, to: run.output.shape.count, by: 13) {
+                let exact = reference.smallElement(index).value
+                error += (Double(run.output.base[index]) - exact) * (Double(run.output.base[index]) - exact)
+                square += exact * exact
+            }
+            return (error / square).squareRoot()
+        }
+        let (plain, winograd) = (error(.patches), error(.winograd))
+        #expect(winograd < 1e-6 && winograd < 6 * plain, "plain \(plain), Winograd \(winograd)")
+    }
+
     private func checkBits(
         _ layer: LayerCase, _ method: ConvolutionMethod,
         levels: [InstructionLevel] = InstructionLevel.allCases.filter { $0 <= .best }
