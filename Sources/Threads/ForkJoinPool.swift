@@ -22,7 +22,12 @@ public final class ForkJoinPool: @unchecked Sendable {
     private let sleepers = Atomic<Int>(0)
     private let stopping = Atomic<Bool>(false)
     private let chunkCount = Atomic<Int>(0)
-    private var body: (@Sendable (Int, Int) -> Void)?
+    /// The running task. A structure around the closure: a bare closure in an optional is wrapped anew, on the heap, each
+    /// time it is read, once per chunk.
+    private struct Body {
+        let run: (Int, Int) -> Void
+    }
+    private var body: Body?
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     private let condition: UnsafeMutablePointer<pthread_cond_t>
     private var threads: [pthread_t] = []
@@ -73,7 +78,7 @@ public final class ForkJoinPool: @unchecked Sendable {
         precondition(chunkCount < 1 << 31)
         withoutActuallyEscaping(body) { escaping in
             // The closure does not outlive the call: the join below waits for every chunk, and `body` is cleared.
-            self.body = unsafeBitCast(escaping, to: (@Sendable (Int, Int) -> Void).self)
+            self.body = Body(run: escaping)
             self.chunkCount.store(chunkCount, ordering: .relaxed)
             finishedChunks.store(0, ordering: .relaxed)
             let next = generation.load(ordering: .relaxed) &+ 1
@@ -101,7 +106,7 @@ public final class ForkJoinPool: @unchecked Sendable {
                 if exchanged { break }
                 ticket = original
             }
-            body.unsafelyUnwrapped(Int(ticket & 0xFFFF_FFFF), worker)
+            body.unsafelyUnwrapped.run(Int(ticket & 0xFFFF_FFFF), worker)
             finishedChunks.add(1, ordering: .releasing)
         }
     }
