@@ -79,7 +79,8 @@ let package = Package(
         // Tests
         .target(name: "TestSupport", dependencies: ["Basics"], path: "Tests/TestSupport"),
         .testTarget(name: "BasicsTests", dependencies: ["Basics", "Threads", "Tensors", "TestSupport"]),
-        .testTarget(name: "KernelsTests", dependencies: ["Kernels", "CKernels", "Threads", "TestSupport"]),
+        .testTarget(
+            name: "KernelsTests", dependencies: ["Kernels", "CKernels", "Tensors", "Threads", "TestSupport"]),
         .testTarget(name: "ShardsTests", dependencies: ["Shards", "Streaming", "TestSupport"]),
         .testTarget(name: "FrameSourcesTests", dependencies: ["FrameSources", "TestSupport"]),
         .testTarget(name: "CollectivesTests", dependencies: ["Collectives", "TestSupport"]),
