@@ -37,7 +37,7 @@ let package = Package(
         .target(name: "Threads", dependencies: ["CThreads"]),
         // Level 2
         .target(name: "Tensors", dependencies: ["Basics"]),
-        .target(name: "Shards", dependencies: ["Basics", "CLZ4", "CFilters"]),
+        .target(name: "Shards", dependencies: ["Basics", "CLZ4", "CFilters"], exclude: ["FORMAT.md"]),
         .target(name: "FrameSources", dependencies: ["Basics", "CImages", "CTurboJPEG"]),
         .target(name: "Collectives", dependencies: ["Basics", "Threads", "Tensors"]),
         .target(name: "Telemetry", dependencies: ["Basics"]),
@@ -79,7 +79,9 @@ let package = Package(
         // Tests
         .target(name: "TestSupport", dependencies: ["Basics"], path: "Tests/TestSupport"),
         .testTarget(name: "BasicsTests", dependencies: ["Basics", "Threads", "Tensors", "TestSupport"]),
-        .testTarget(name: "KernelsTests", dependencies: ["Kernels", "CKernels", "Basics", "Tensors", "Threads", "TestSupport"]),
+        .testTarget(
+            name: "KernelsTests",
+            dependencies: ["Kernels", "CKernels", "Basics", "Tensors", "Threads", "TestSupport"]),
         .testTarget(name: "ShardsTests", dependencies: ["Shards", "Streaming", "TestSupport"]),
         .testTarget(name: "FrameSourcesTests", dependencies: ["FrameSources", "TestSupport"]),
         .testTarget(name: "CollectivesTests", dependencies: ["Collectives", "TestSupport"]),

@@ -5,24 +5,38 @@ import Tensors
 
 /// A graph bound to memory and kernels, ready to run any number of times without allocating.
 public final class Executor {
-    /// Where values live that are not the executor's own.
+    /// Where values live that are not the executor's own. The executor keeps the arenas alive.
     public struct Memory {
-        public let parameters: UnsafeMutablePointer<Float>
+        public let parameters: FloatArena
         /// Running statistics that inference reads; unused by training graphs.
-        public let statistics: UnsafeMutablePointer<Float>?
+        public let statistics: FloatArena?
         /// Where parameter gradients go, at the parameters' offsets.
-        public let gradients: UnsafeMutablePointer<Float>?
-        /// Where batch statistics go, at the statistics' offsets.
-        public let batchStatistics: UnsafeMutablePointer<Float>?
+        public let gradients: FloatArena?
+        /// Where batch statistics go, at the statistics' offsets after `batchStatisticsOffset`.
+        public let batchStatistics: FloatArena?
+        public let batchStatisticsOffset: Int
 
-        public init(
-            parameters: UnsafeMutablePointer<Float>, statistics: UnsafeMutablePointer<Float>?,
-            gradients: UnsafeMutablePointer<Float>?, batchStatistics: UnsafeMutablePointer<Float>?
-        ) {
-            self.parameters = parameters
-            self.statistics = statistics
-            self.gradients = gradients
-            self.batchStatistics = batchStatistics
+        /// Memory of a graph that only reads.
+        public static func inference(parameters: FloatArena, statistics: FloatArena) -> Memory {
+            Memory(
+                parameters: parameters, statistics: statistics, gradients: nil, batchStatistics: nil,
+                batchStatisticsOffset: 0)
+        }
+
+        /// Memory of a graph that gathers batch statistics.
+        public static func calibration(parameters: FloatArena, batchStatistics: FloatArena) -> Memory {
+            Memory(
+                parameters: parameters, statistics: nil, gradients: nil, batchStatistics: batchStatistics,
+                batchStatisticsOffset: 0)
+        }
+
+        /// Memory of a training graph: gradients at the start of `result`, batch statistics from an offset on.
+        public static func training(
+            parameters: FloatArena, result: FloatArena, batchStatisticsOffset: Int
+        ) -> Memory {
+            Memory(
+                parameters: parameters, statistics: nil, gradients: result, batchStatistics: result,
+                batchStatisticsOffset: batchStatisticsOffset)
         }
     }
 
@@ -39,6 +53,7 @@ public final class Executor {
     public let plan: MemoryPlan
     public let kernels: KernelContext
     private let arena: FloatArena
+    private let memory: Memory
     private var steps: [BoundStep] = []
     private var views: [TensorView?]
     /// Seconds of each node summed over the runs since `profile` was set; empty without profiling.
@@ -48,21 +63,23 @@ public final class Executor {
     public init(_ graph: Graph, memory: Memory, kernels: KernelContext, reuseMemory: Bool = true) {
         self.graph = graph
         self.kernels = kernels
+        self.memory = memory
         var pointers = [UnsafeMutablePointer<Float>?](repeating: nil, count: graph.values.count)
-        for parameter in graph.parameters { pointers[parameter.value.index] = memory.parameters + parameter.offset }
+        for parameter in graph.parameters { pointers[parameter.value.index] = memory.parameters.base + parameter.offset }
         for buffer in graph.buffers {
             guard let statistics = memory.statistics else { preconditionFailure("no memory for \(buffer.name)") }
-            pointers[buffer.value.index] = statistics + buffer.offset
+            pointers[buffer.value.index] = statistics.base + buffer.offset
         }
         if let gradients = memory.gradients {
             for (parameter, gradient) in zip(graph.parameters, graph.parameterGradients) {
                 precondition(pointers[gradient.index] == nil, "two parameters share a gradient")
-                pointers[gradient.index] = gradients + parameter.offset
+                pointers[gradient.index] = gradients.base + parameter.offset
             }
         }
         if let batchStatistics = memory.batchStatistics {
             for statistic in graph.statistics {
-                pointers[statistic.value.index] = batchStatistics + statistic.offset
+                pointers[statistic.value.index] =
+                    batchStatistics.base + memory.batchStatisticsOffset + statistic.offset
             }
         }
         let external = Set(pointers.indices.filter { pointers[$0] != nil }.map(Graph.ValueID.init))

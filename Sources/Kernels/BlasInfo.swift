@@ -64,7 +64,8 @@ public enum BlasInfo {
         // Zen covers all of AMD's processors with AVX2; it shares Haswell's kernels.
         case "haswell", "zen", "excavator": .avx2
         // AVX without FMA counts as the baseline: there is no level between.
-        case "sandybridge", "bulldozer", "piledriver", "steamroller", "prescott", "core2", "penryn", "dunnington", "atom",
+        case "sandybridge", "bulldozer", "piledriver", "steamroller", "prescott", "core2", "penryn", "dunnington",
+            "atom",
             "nano", "nehalem", "athlon", "opteron", "opteron_sse3", "barcelona", "bobcat", "katmai", "coppermine",
             "northwood", "banias":
             .sse

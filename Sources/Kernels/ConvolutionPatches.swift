@@ -165,7 +165,8 @@ extension KernelContext {
             let columns = min(plan.columnBlock, plan.columns - column)
             let to = output + start * plan.columns + column
             multiplyPatchBlock(
-                grid, of: source, start, end, by: matrix, column: column, columns: columns, plan: plan, kernels: kernels,
+                grid, of: source, start, end, by: matrix, column: column, columns: columns, plan: plan,
+                kernels: kernels,
                 into: to, rowStride: plan.columns, scratch: workspace + worker * plan.scratchCount)
             if bias != nil || activation == .relu {
                 kernels.finish(

@@ -39,15 +39,16 @@ struct WinogradPlan {
     var tileCount: Int { batch * tilesHigh * tilesWide }
     var weightCount: Int { inputChannels * outputChannels }
 
-    /// Whether the direct way loses: measured on AVX-512 and AVX2, from 16 channels on either side unless the image is
-    /// so small that most of a tile is outside.
+    /// Whether the direct way loses. Measured with AVX-512 and AVX2 kernel sets: from 16 channels on either side Winograd
+    /// is 1.3 to 2.2 times as fast in all three passes, with 8 it loses; so it does below some two dozen tiles, where
+    /// transforming the weights costs more than the products, and where much of the tiles lies outside the image.
     static func fits(_ extents: ConvolutionExtents) -> Bool {
-        let g = extents.geometry
         guard isPossible(extents), min(extents.bigChannels, extents.smallChannels) >= 16 else { return false }
         func fill(_ extent: Int) -> Double { Double(extent) / Double(roundUp(extent, to: 2)) }
         let forward = fill(extents.smallHeight) * fill(extents.smallWidth)
         let backward = fill(extents.bigHeight) * fill(extents.bigWidth)
-        return min(forward, backward) >= 0.6 && g.kernelHeight == 3
+        let tiles = extents.batch * ceilDivide(extents.smallHeight, 2) * ceilDivide(extents.smallWidth, 2)
+        return min(forward, backward) >= 0.6 && tiles >= 24
     }
 
     static func isPossible(_ extents: ConvolutionExtents) -> Bool {
@@ -64,7 +65,9 @@ struct WinogradPlan {
             padding = 2 - extents.geometry.padding
         } else {
             (inputHeight, inputWidth, inputChannels) = (extents.bigHeight, extents.bigWidth, extents.bigChannels)
-            (outputHeight, outputWidth, outputChannels) = (extents.smallHeight, extents.smallWidth, extents.smallChannels)
+            (outputHeight, outputWidth, outputChannels) = (
+                extents.smallHeight, extents.smallWidth, extents.smallChannels
+            )
             padding = extents.geometry.padding
         }
         tilesHigh = ceilDivide(outputHeight, 2)
@@ -73,7 +76,8 @@ struct WinogradPlan {
         let planes = 16 * (inputChannels + outputChannels)
         isFused = inputChannels * outputChannels <= 1 << 14 && tiles >= 512
         if isFused {
-            // 1 MB of transformed tiles: with the weights they fit into a second-level cache.
+            // 768 KB of transformed tiles: with the weights they fit into a second-level cache (512 KB to 1 MB measured
+            // alike; 2 MB a third slower).
             let most = (3 << 16) / planes / 16 * 16
             block = max(48, min(most, 256))
             strandCount =
@@ -174,7 +178,8 @@ extension KernelContext {
 
         /// One of the 16 products, for rows of a block.
         func multiply(
-            _ plane: Int, _ planes: UnsafeMutablePointer<Float>, _ products: UnsafeMutablePointer<Float>, _ rows: Range<Int>
+            _ plane: Int, _ planes: UnsafeMutablePointer<Float>, _ products: UnsafeMutablePointer<Float>,
+            _ rows: Range<Int>
         ) {
             let source = plan.isInputGradient ? WinogradPlan.flippedPlane(plane) : plane
             matrixProduct(
@@ -212,7 +217,7 @@ extension KernelContext {
             pool.forEachChunk(chunks) { chunk, _ in
                 let first = start + chunk * tilesPerChunk
                 plan.transformOutput(
-                    kernels, products + (first - start) * plan.outputChannels, bias, relu, 
+                    kernels, products + (first - start) * plan.outputChannels, bias, relu,
                     first..<min(end, first + tilesPerChunk), output)
             }
         }

@@ -46,9 +46,8 @@ public enum Benchmark {
         state.initialize(seed: 1)
         let executor = Executor(
             graph.graph,
-            memory: .init(
-                parameters: state.parameterArena.base, statistics: state.inferenceStatistics.base, gradients: nil,
-                batchStatistics: nil), kernels: kernels)
+            memory: .inference(parameters: state.parameterArena, statistics: state.inferenceStatistics),
+            kernels: kernels)
         fill(executor)
         return try measure(executor, repetitions: repetitions, profile: profile) { executor.run(.deterministic) }
     }

@@ -26,8 +26,7 @@ public final class Calibrator {
         self.state = state
         executor = Executor(
             graph.graph,
-            memory: .init(
-                parameters: state.parameterArena.base, statistics: nil, gradients: nil, batchStatistics: lane.base),
+            memory: .calibration(parameters: state.parameterArena, batchStatistics: lane),
             kernels: kernels)
     }
 

@@ -42,9 +42,8 @@ public enum DebugStep {
         case .eval:
             let executor = Executor(
                 graph.graph,
-                memory: .init(
-                    parameters: state.parameterArena.base, statistics: state.inferenceStatistics.base, gradients: nil,
-                    batchStatistics: nil), kernels: kernels)
+                memory: .inference(parameters: state.parameterArena, statistics: state.inferenceStatistics),
+                kernels: kernels)
             for (input, picture) in zip(network.inputs, pictures) { fill(executor.input(input.field), picture) }
             executor.run(.deterministic)
             return outputs(of: executor, prefix: "eval.")

@@ -21,9 +21,8 @@ public final class LaneEngine {
         result = FloatArena(count: layout.count)
         let executor = Executor(
             network.graph,
-            memory: .init(
-                parameters: state.parameterArena.base, statistics: nil, gradients: result.base,
-                batchStatistics: result.base + layout.statisticOffset),
+            memory: .training(
+                parameters: state.parameterArena, result: result, batchStatisticsOffset: layout.statisticOffset),
             kernels: kernels)
         self.executor = executor
         losses = network.lossNames.map { name in

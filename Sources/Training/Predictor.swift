@@ -36,9 +36,8 @@ public final class Predictor {
         graph = try NetworkGraph(trained.network, .prediction, batch: 1, height: size.height, width: size.width)
         executor = Executor(
             graph.graph,
-            memory: .init(
-                parameters: trained.state.parameterArena.base, statistics: trained.state.inferenceStatistics.base,
-                gradients: nil, batchStatistics: nil), kernels: kernels)
+            memory: .inference(parameters: trained.state.parameterArena, statistics: trained.state.inferenceStatistics),
+            kernels: kernels)
     }
 
     /// - Parameter record: holds the fields that the network reads, uint8 or uint16, 1 or 3 channels, all of one size.

@@ -25,9 +25,8 @@ public final class Validator {
         self.network = try NetworkGraph(network, .evaluation, batch: 1, height: height, width: width)
         executor = Executor(
             self.network.graph,
-            memory: .init(
-                parameters: state.parameterArena.base, statistics: state.inferenceStatistics.base, gradients: nil,
-                batchStatistics: nil), kernels: kernels)
+            memory: .inference(parameters: state.parameterArena, statistics: state.inferenceStatistics),
+            kernels: kernels)
         inputs = network.inputs
         self.height = height
         self.width = width

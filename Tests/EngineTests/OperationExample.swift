@@ -99,11 +99,9 @@ struct OperationHarness {
             }
         }
         let graph = try builder.build()
-        let nothing = UnsafeMutablePointer<Float>.allocate(capacity: 1)
-        defer { nothing.deallocate() }
         executor = Executor(
             graph,
-            memory: .init(parameters: nothing, statistics: nil, gradients: nil, batchStatistics: nil),
+            memory: .calibration(parameters: FloatArena(count: 0), batchStatistics: FloatArena(count: 0)),
             kernels: KernelContext(pool: pool, level: level), reuseMemory: reuseMemory)
         inputCount = inputs.count
         gradientNames = names

@@ -29,6 +29,7 @@ let convolutionCases: [LayerCase] = [
     LayerCase(h: 9, w: 7, ci: 3, co: 4, kh: 4, kw: 2, s: 3, p: 1),
     LayerCase(h: 8, w: 12, ci: 3, co: 4, kh: 4, kw: 4, s: 4),
     LayerCase(h: 9, w: 13, ci: 3, co: 4, kh: 4, kw: 4, s: 4),
+    LayerCase(h: 72, w: 64, ci: 70, co: 4, kh: 8, kw: 8, s: 8),
     LayerCase(h: 11, w: 8, ci: 2, co: 3, kh: 2, kw: 2, s: 5),
     // patches of several groups of taps, within a kernel row and across
     LayerCase(h: 5, w: 6, ci: 300, co: 3, kh: 3, kw: 3, s: 2, p: 1),
@@ -84,6 +85,26 @@ struct ConvolutionTests {
         checkBits(layer, .winograd, levels: [.best])
     }
 
+    @Test("errors of Winograd's transform stay near those of plain sums")
+    func winogradError() {
+        let layer = LayerCase(h: 12, w: 14, ci: 256, co: 32, kh: 3, kw: 3, p: 1)
+        let run = LayerRun(layer)
+        func error(_ method: ConvolutionMethod) -> Double {
+            run.run(threads: 1, method: method, withBias: false)
+            let reference = LayerReference(
+                layer: layer, big: run.input.base, small: run.input.base, weights: run.weights.base)
+            var (error, square) = (0.0, 0.0)
+            for index in stride(from: 0, to: run.output.shape.count, by: 13) {
+                let exact = reference.smallElement(index).value
+                error += (Double(run.output.base[index]) - exact) * (Double(run.output.base[index]) - exact)
+                square += exact * exact
+            }
+            return (error / square).squareRoot()
+        }
+        let (plain, winograd) = (error(.patches), error(.winograd))
+        #expect(winograd < 1e-6 && winograd < 6 * plain, "plain \(plain), Winograd \(winograd)")
+    }
+
     private func checkBits(
         _ layer: LayerCase, _ method: ConvolutionMethod,
         levels: [InstructionLevel] = InstructionLevel.allCases.filter { $0 <= .best }
@@ -103,7 +124,9 @@ struct ConvolutionTests {
     @Test("adjoint: <conv x, y> = <x, input gradient of y> = <w, weight gradient>", arguments: convolutionCases)
     func adjoint(layer: LayerCase) { checkAdjoint(layer) }
 
-    @Test("NaN and infinity reach every output that sees them, through ReLU", arguments: [ConvolutionMethod.patches, .winograd])
+    @Test(
+        "NaN and infinity reach every output that sees them, through ReLU",
+        arguments: [ConvolutionMethod.patches, .winograd])
     func nonFinite(method: ConvolutionMethod) {
         let run = LayerRun(LayerCase(h: 6, w: 8, ci: 3, co: 4, kh: 3, kw: 3, p: 1))
         for value in [Float.nan, .infinity] {

@@ -66,12 +66,59 @@ struct MatrixTests {
         }
     }
 
+    @Test("blocks stay within the limit of OpenBLAS' small kernels, or are one call")
+    func blocks() {
+        for (rows, columns, depth) in [
+            (4096, 64, 64), (64, 64, 6048), (256, 128, 1024), (1, 4096, 9000), (30_000, 1, 50), (100, 100, 100),
+            (101, 100, 100), (2048, 2048, 2048), (3, 500_000, 1), (7, 0, 3), (513, 257, 300), (96, 64, 864),
+        ] {
+            for layoutA in [MatrixLayout.normal, .transposed] {
+                let blocks = ProductBlocks(
+                    rows: rows, columns: columns, depth: depth, layoutA: layoutA, layoutB: .normal,
+                    hasSmallKernels: true)
+                let isWhole = blocks.rows == rows && blocks.columns == columns && blocks.depth == depth
+                #expect(blocks.rows > 0 && blocks.depth > 0)
+                #expect(isWhole || blocks.rows * blocks.columns * blocks.depth <= ProductBlocks.limit)
+                for (layoutB, hasSmallKernels) in [(MatrixLayout.transposed, true), (.normal, false)] {
+                    let whole = ProductBlocks(
+                        rows: rows, columns: columns, depth: depth, layoutA: layoutA, layoutB: layoutB,
+                        hasSmallKernels: hasSmallKernels)
+                    #expect(whole.rows == rows && whole.columns == columns && whole.depth == depth)
+                }
+            }
+        }
+        let cut = ProductBlocks(
+            rows: 4096, columns: 64, depth: 64, layoutA: .normal, layoutB: .normal, hasSmallKernels: true)
+        #expect(cut.rows == 244 && cut.columns == 64 && cut.depth == 64)
+    }
+
+    @Test("large products in blocks agree with the definition", arguments: [MatrixLayout.normal, .transposed])
+    func largeProduct(layoutA: MatrixLayout) {
+        let (m, n, k) = (303, 150, 421)
+        let a = GuardedTensor([m * k], random: 6)
+        let b = GuardedTensor([k * n], random: 7)
+        let c = GuardedTensor([m * n])
+        for accumulate in [false, true] {
+            matrixProduct(
+                rows: m, columns: n, depth: k, a.base, layoutA: layoutA, rowStrideA: layoutA == .normal ? k : m, b.base,
+                rowStrideB: n, accumulate: accumulate, into: c.base, rowStrideC: n)
+        }
+        #expect(c.isGuardIntact)
+        for index in stride(from: 0, to: m * n, by: 41) {
+            let (i, j) = (index / n, index % n)
+            var sum = LayerReference.Sum()
+            for l in 0..<k { sum.add(a.base[layoutA == .normal ? i * k + l : l * m + i], b.base[l * n + j]) }
+            #expect(abs(Double(c.base[index]) - 2 * sum.value) < 1e-6 * sum.magnitude)
+        }
+    }
+
     @Test("a depth of zero overwrites with zero")
     func depthZero() {
         let a = GuardedTensor([1], random: 1)
         let c = GuardedTensor([6])
         matrixProduct(
-            rows: 2, columns: 3, depth: 0, a.base, rowStrideA: 1, a.base, rowStrideB: 3, accumulate: false, into: c.base,
+            rows: 2, columns: 3, depth: 0, a.base, rowStrideA: 1, a.base, rowStrideB: 3, accumulate: false,
+            into: c.base,
             rowStrideC: 3)
         #expect(c.bits.allSatisfy { $0 == 0 })
     }
@@ -87,7 +134,9 @@ struct BlasInfoTests {
             text
                 == "OPENBLAS_CORETYPE=Haswell makes OpenBLAS use avx2 where the processor has avx512: matrix products run "
                 + "at about half of the speed; remedy: unset OPENBLAS_CORETYPE")
-        #expect(BlasInfo.warning(requested: "nehalem", coreName: "Nehalem", processorLevel: .avx2)?.contains("quarter") == true)
+        #expect(
+            BlasInfo.warning(requested: "nehalem", coreName: "Nehalem", processorLevel: .avx2)?.contains("quarter")
+                == true)
     }
 
     @Test("no warning where nothing is lost")

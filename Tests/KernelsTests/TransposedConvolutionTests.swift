@@ -11,6 +11,7 @@ let transposedConvolutionCases: [LayerCase] = [
     LayerCase(n: 2, h: 31, w: 37, ci: 3, co: 5, kh: 2, kw: 2, s: 2, isTransposed: true),
     LayerCase(h: 5, w: 4, ci: 3, co: 2, kh: 1, kw: 1, isTransposed: true),
     LayerCase(h: 1, w: 1, ci: 1, co: 1, kh: 2, kw: 2, s: 2, isTransposed: true),
+    LayerCase(n: 3, h: 4, w: 7, ci: 9, co: 40, kh: 16, kw: 16, s: 16, isTransposed: true),
     // general
     LayerCase(n: 2, h: 5, w: 4, ci: 3, co: 6, kh: 3, kw: 3, s: 2, p: 1, isTransposed: true),
     LayerCase(n: 2, h: 5, w: 6, ci: 4, co: 3, kh: 4, kw: 4, s: 2, p: 1, isTransposed: true),
