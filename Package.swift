@@ -69,7 +69,7 @@ let package = Package(
                 "Collectives", "Shards", "Streaming", "FrameSources", "Checkpoints", "Telemetry", "Metrics", "Training",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"), "Yams",
             ]),
-        .executableTarget(name: "vergence", dependencies: ["Commands", "MPICollectives"]),
+        .executableTarget(name: "vergence", dependencies: ["Collectives", "Commands", "MPICollectives"]),
         .executableTarget(
             name: "vergence-shards",
             dependencies: [
@@ -84,7 +84,11 @@ let package = Package(
             dependencies: ["Kernels", "CKernels", "Basics", "Tensors", "Threads", "TestSupport"]),
         .testTarget(name: "ShardsTests", dependencies: ["Shards", "Streaming", "TestSupport"]),
         .testTarget(name: "FrameSourcesTests", dependencies: ["FrameSources", "TestSupport"]),
-        .testTarget(name: "CollectivesTests", dependencies: ["Collectives", "TestSupport"]),
+        .executableTarget(
+            name: "mpi-probe", dependencies: ["Basics", "Tensors", "Collectives", "MPICollectives", "TestSupport"],
+            path: "Tests/MPIProbe"),
+        .testTarget(
+            name: "CollectivesTests", dependencies: ["Collectives", "MPICollectives", "mpi-probe", "TestSupport"]),
         .testTarget(
             name: "StateTests",
             dependencies: [

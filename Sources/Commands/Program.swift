@@ -23,7 +23,7 @@ extension VergenceCommand {
         } catch {
             // Help, version and usage errors of the argument parser: 0 or 64.
             if exitCode(for: error).isSuccess || exitCode(for: error) == .validationFailure {
-                if Launcher.rankHint == 0 { exit(withError: error) }
+                if Launcher.current.rank == 0 { exit(withError: error) }
                 exit(withCode: exitCode(for: error).isSuccess ? .done : .usage)
             }
             Console.write("\(Launcher.prefix)vergence: internal error: \(error)\n")

@@ -165,7 +165,7 @@ struct TrainCommand: ParsableCommand {
             throw Failure(.usage, "--ranks is for one process; under mpirun the launcher decides the number of ranks")
         }
         if dryRun {
-            if Launcher.rankHint == 0 { try DryRun.print(configuration, ranks: max(ranks, Launcher.worldSizeHint)) }
+            if Launcher.current.rank == 0 { try DryRun.print(configuration, ranks: max(ranks, Launcher.current.worldSize)) }
             return
         }
         InterruptSignal.install()

@@ -16,7 +16,7 @@ enum TrainingRanks {
             ranksInProcess > 1
             ? try runInProcess(configuration, resume: resume, ranks: ranksInProcess)
             : try runOne(
-                configuration, resume: resume, ranksOnHost: Launcher.localWorldSizeHint, make: launch.makeCommunicator)
+                configuration, resume: resume, ranksOnHost: launch.ranksOnHost, make: launch.makeCommunicator)
         if outcome == .interrupted {
             throw Interrupted(
                 description: "stopped; go on with: \(resumeCommand(configuration, ranksInProcess: ranksInProcess))")
@@ -31,7 +31,7 @@ enum TrainingRanks {
 
     private static func resumeCommand(_ configuration: RunConfiguration, ranksInProcess: Int) -> String {
         let ranks = ranksInProcess > 1 ? " --ranks \(ranksInProcess)" : ""
-        let launcher = Launcher.current.isUnderLauncher ? "mpirun -np \(Launcher.worldSizeHint) --bind-to none " : ""
+        let launcher = Launcher.current.isUnderLauncher ? "mpirun -np \(Launcher.current.worldSize) --bind-to none " : ""
         return "\(launcher)vergence train --run \(configuration.run) --resume\(ranks)"
     }
 
@@ -48,6 +48,7 @@ enum TrainingRanks {
         for warning in Machine.warnings(threads: kernels.pool.threadCount, ranksOnHost: ranksOnHost) {
             console?.remark(warning)
         }
+        if let warning = Launcher.current.warning { console?.remark(warning) }
         let session = try TrainingSession(
             configuration: configuration, resume: resume, communication: communication, kernels: kernels,
             observer: console,
@@ -80,7 +81,7 @@ enum TrainingRanks {
                             $0.failure = (communicator.rank, error)
                         }
                     }
-                    communicator.poison("\(error)")
+                    communicator.poison(error)
                 }
             }
         }
@@ -88,7 +89,7 @@ enum TrainingRanks {
         let final = results.withLock { $0 }
         if let failure = final.failure {
             if let peer = failure.error as? PeerFailure {
-                throw Failure(peer.exitCode, "rank \(peer.rank): \(peer.description)")
+                throw Failure(peer.exitCode, "rank \(peer.rank): \(peer.reason)")
             }
             let code = (failure.error as? any ExitCoding)?.exitCode ?? .internalFault
             throw Failure(code, "rank \(failure.rank): \(failure.error)")

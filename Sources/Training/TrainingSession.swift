@@ -1,4 +1,5 @@
 import Basics
+import Checkpoints
 import Collectives
 import Execution
 import Kernels
@@ -88,7 +89,11 @@ public final class TrainingSession {
         let (identity, state, optimizer) = (identity, state, optimizer)
         let restored = try communication.together { () -> (position: RunPosition, kernelSet: String)? in
             if resume {
-                if isFirst { try folder.createFolders() }
+                if isFirst {
+                    try folder.createFolders()
+                    // What a killed writer left.
+                    _ = try CheckpointFolder(path: folder.checkpointFolder).removeStalePartials()
+                }
                 return try RunCheckpoint.read(
                     path: folder.lastCheckpoint, state: state, optimizer: optimizer, identity: identity)
             }
