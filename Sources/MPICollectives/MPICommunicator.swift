@@ -175,10 +175,12 @@ public final class MPICommunicator: Communicator, @unchecked Sendable {
     // MARK: Waiting and ending
 
     /// Asks until done, asleep in between. Nine questions at a time, because Open MPI looks at TCP in every eighth call
-    /// only; sleeps are short at first, so that a small message in shared memory costs microseconds.
+    /// only. Sleeps are short at first, so that a small message in shared memory costs microseconds, and longest once ten
+    /// milliseconds have passed: then a rank is late, and looking more often would take a tenth of a core.
     private func poll(_ action: String, _ test: (inout Int32) -> Int32) throws {
         var done: Int32 = 0
         var pauseNanoseconds = 2_000
+        var pauseCount = 0
         while true {
             for _ in 0..<9 {
                 try Self.check(test(&done), action)
@@ -188,7 +190,8 @@ public final class MPICommunicator: Communicator, @unchecked Sendable {
             if code >= 0 { abortNow(code) }
             var pause = timespec(tv_sec: 0, tv_nsec: pauseNanoseconds)
             nanosleep(&pause, nil)
-            pauseNanoseconds = min(100_000, pauseNanoseconds * 2)
+            pauseCount += 1
+            pauseNanoseconds = min(pauseCount < 100 ? 100_000 : 300_000, pauseNanoseconds * 2)
         }
     }
 

@@ -33,6 +33,13 @@ import Testing
         #expect(run.exitCode == 65)
     }
 
+    /// MPI's own blocking calls would take the whole second of a core.
+    @Test func waitingLeavesTheCoreToOthers() throws {
+        let run = try MPIRun(ranks: 2, ["wait"])
+        let milliseconds = try #require(run.lines.first.flatMap { Int($0) })
+        #expect(milliseconds < 500)
+    }
+
     @Test func tooManyRanksIsAUsageError() throws {
         let run = try MPIRun(ranks: 3, ["mean", "2", "100", "100"])
         #expect(run.exitCode == 64)

@@ -15,7 +15,9 @@ import Testing
     }
 
     /// What a rank does in training: fold its lanes, then reduce bucket after bucket.
-    static func mean(_ communicator: any Communicator, lanes: Int, count: Int, buckets: [Range<Int>]) throws -> [Float] {
+    static func mean(
+        _ communicator: any Communicator, lanes: Int, count: Int, buckets: [Range<Int>]
+    ) throws -> [Float] {
         let longest = buckets.map(\.count).max() ?? 0
         let reducer = try TreeReducer(communicator: communicator, lanes: lanes, longestSpan: longest)
         let fold = reducer.fold

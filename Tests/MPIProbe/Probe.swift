@@ -17,6 +17,7 @@ enum Probe {
             case "small": try small(thread)
             case "trouble": try trouble(thread)
             case "abort": try abort(thread)
+            case "wait": try wait(thread)
             case "time": try time(thread, arguments.dropFirst().map { Int($0) ?? 0 })
             default: throw Failure(.usage, "what should the probe do?")
             }
@@ -68,6 +69,22 @@ enum Probe {
             return "\(blobs) \(String(decoding: text, as: UTF8.self))"
         }
         if thread.communicator.rank == 0 { print(line) }
+    }
+
+    /// Rank 0 waits a second for the last rank and tells how many milliseconds of processor time that cost.
+    private static func wait(_ thread: CommunicationThread) throws {
+        let communicator = thread.communicator
+        try thread.run { try $0.barrier() }
+        let start = processorSeconds()
+        if communicator.rank == communicator.worldSize - 1 { Thread.sleep(forTimeInterval: 1) }
+        try thread.run { try $0.barrier() }
+        if communicator.rank == 0 { print("\(Int((processorSeconds() - start) * 1000))") }
+    }
+
+    private static func processorSeconds() -> Double {
+        var time = timespec()
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
+        return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
     }
 
     /// Milliseconds of the fastest of several reductions of `count` floats, one lane per rank, in buckets.

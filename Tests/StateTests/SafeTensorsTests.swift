@@ -110,7 +110,9 @@ import Testing
         #expect(absent?.exitCode == .missingInput)
         #expect(throws: FileError.self) { try SafeTensorsFile(path: folder.path) }
         var three = [Float](repeating: 0, count: 3)
-        #expect(throws: SafeTensorsError.sizeMismatch(path: path, tensor: "w", expectedByteCount: 12, foundByteCount: 8)) {
+        let mismatch = SafeTensorsError.sizeMismatch(
+            path: path, tensor: "w", expectedByteCount: 12, foundByteCount: 8)
+        #expect(throws: mismatch) {
             try three.withUnsafeMutableBufferPointer { try file.readFloats(of: "w", into: $0) }
         }
     }
