@@ -100,7 +100,9 @@ let package = Package(
             resources: [.copy("Fixtures")]),
         .testTarget(
             name: "CommandTests",
-            dependencies: ["vergence", "vergence-shards", "Checkpoints", "Shards", "FrameSources", "TestSupport"]),
+            dependencies: [
+                "vergence", "vergence-shards", "Basics", "Checkpoints", "Shards", "FrameSources", "TestSupport",
+            ]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c11

@@ -22,7 +22,8 @@ public protocol ExitCoding: Error, CustomStringConvertible {
 }
 
 extension FileError: ExitCoding {
-    public var exitCode: ExitCode { isMissing ? .missingInput : .inputOutput }
+    /// A place that cannot be written to is no missing input, whatever the system calls it.
+    public var exitCode: ExitCode { isMissing && !action.hasPrefix("create") ? .missingInput : .inputOutput }
 }
 
 /// A plain error with a line and an exit code, for places that own no closed set of errors.

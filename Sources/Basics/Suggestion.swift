@@ -5,18 +5,21 @@ public func suggestion(for word: String, among candidates: [String]) -> String {
     return ", did you mean '\(best.0)'?"
 }
 
-/// Levenshtein distance.
+/// Insertions, deletions, replacements and exchanges of neighbours that lead from one word to the other.
 func editDistance(_ a: String, _ b: String) -> Int {
     let (a, b) = (Array(a), Array(b))
-    var row = Array(0...b.count)
-    for (i, x) in a.enumerated() {
-        var diagonal = row[0]
-        row[0] = i + 1
-        for (j, y) in b.enumerated() {
-            let substitution = diagonal + (x == y ? 0 : 1)
-            diagonal = row[j + 1]
-            row[j + 1] = min(substitution, row[j] + 1, diagonal + 1)
+    // Three rows of the table: an exchange looks two rows back.
+    var beforeLast = [Int](repeating: 0, count: b.count + 1)
+    var last = Array(0...b.count)
+    for i in a.indices {
+        var row = [i + 1]
+        for j in b.indices {
+            var best = min(last[j] + (a[i] == b[j] ? 0 : 1), last[j + 1] + 1, row[j] + 1)
+            if i > 0, j > 0, a[i] == b[j - 1], a[i - 1] == b[j] { best = min(best, beforeLast[j - 1] + 1) }
+            row.append(best)
         }
+        beforeLast = last
+        last = row
     }
-    return row[b.count]
+    return last[b.count]
 }

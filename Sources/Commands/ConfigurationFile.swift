@@ -20,10 +20,6 @@ enum ConfigurationFile {
     }
 
     static func apply(text: String, path: String, to configuration: inout RunConfiguration) throws {
-        // An alias can grow a small file without bound, and a configuration has no use for one.
-        if let line = text.split(separator: "\n", omittingEmptySubsequences: false).firstIndex(where: hasAlias) {
-            throw Failure(.usage, "\(path):\(line + 1): anchors and aliases are not allowed; write the value out")
-        }
         let node: Node?
         do {
             node = try Yams.compose(yaml: text)
@@ -32,10 +28,12 @@ enum ConfigurationFile {
             throw Failure(.usage, "\(path): cannot be read as YAML: \(reason)")
         }
         guard let node else { return }
+        try refuseAnchor(node, path: path)
         guard case .mapping(let mapping) = node else {
             throw Failure(.usage, "\(path): expected lines like 'lanes: 4'")
         }
         for (key, value) in mapping {
+            try refuseAnchor(key, value, path: path)
             let place = "\(path):\(key.mark?.line ?? 0)"
             guard let name = key.scalar?.string else { throw Failure(.usage, "\(place): a name must be a word") }
             if name == "set" {
@@ -43,6 +41,7 @@ enum ConfigurationFile {
                     throw Failure(.usage, "\(place): set must hold lines like '  width: 16'")
                 }
                 for (key, value) in settings {
+                    try refuseAnchor(key, value, path: path)
                     guard let name = key.scalar?.string, let text = value.scalar?.string else {
                         throw Failure(.usage, "\(path):\(key.mark?.line ?? 0): a setting must be one value")
                     }
@@ -55,14 +54,13 @@ enum ConfigurationFile {
         }
     }
 
-    private static func hasAlias(_ line: Substring) -> Bool {
-        var previous: Character = " "
-        for character in line {
-            if character == "#" && previous == " " { return false }
-            if (character == "&" || character == "*") && (previous == " " || previous == ":") { return true }
-            previous = character
+    /// An alias can grow a small file without bound, and a configuration has no use for one. What is nested deeper than a
+    /// setting is refused anyway.
+    private static func refuseAnchor(_ nodes: Node..., path: String) throws {
+        if let node = nodes.first(where: { $0.anchor != nil }) {
+            throw Failure(
+                .usage, "\(path):\(node.mark?.line ?? 0): anchors and aliases are not allowed; write the value out")
         }
-        return false
     }
 
     /// The whole configuration with a comment per line.

@@ -69,8 +69,9 @@ struct EvaluateCommand: ParsableCommand {
             }
             options.geometry = StereoGeometry(focalPixels: focal, baselineMetres: baseline)
         }
+        let source = try source()
         let report = try withProgress(records.count) { progress in
-            try Evaluation(try source(), options: options).run(dataSet, records, progress: progress)
+            try Evaluation(source, options: options).run(dataSet, records, progress: progress)
         }
         if let json {
             try JSONOutput.write(object(report), to: json)

@@ -48,15 +48,22 @@ enum Machine {
 /// The wish to stop, by Ctrl-C or a scheduler's SIGTERM. The first asks; the second ends at once.
 enum InterruptSignal {
     private static let wasRequested = Atomic<Bool>(false)
+    private static let isQuiet = Atomic<Bool>(false)
 
     static var isRequested: Bool { wasRequested.load(ordering: .relaxed) }
 
+    /// From now on a signal is noted without a word: rank 0 speaks for all, and a rank that leaves has said enough.
+    static func silence() { isQuiet.store(true, ordering: .relaxed) }
+
     static func install() {
+        // Evaluated here, so that the handler never runs an initialiser.
+        if Launcher.current.rank != 0 || isRequested { silence() }
         for number in [SIGINT, SIGTERM] { signal(number, interruptHandler) }
     }
 
     fileprivate static func request(_ number: Int32) {
         if wasRequested.exchange(true, ordering: .relaxed) { _exit(ExitCode.interrupted.rawValue) }
+        if isQuiet.load(ordering: .relaxed) { return }
         // Only write(2) is safe here.
         let text: StaticString = "\nstopping after this step; once more to stop at once\n"
         _ = write(2, text.utf8Start, text.utf8CodeUnitCount)

@@ -13,27 +13,108 @@ extension VergenceCommand {
             var command = try parseAsRoot()
             try command.run()
             fflush(nil)
-            exit(withCode: .done)
-        } catch let error as PeerFailure {
-            // The rank that failed says why itself; this one leaves with the same code.
-            exit(withCode: error.exitCode)
-        } catch let error as any ExitCoding {
-            Console.write("\(Launcher.prefix)vergence: \(error)\n")
-            exit(withCode: error.exitCode)
+            Glibc.exit(Basics.ExitCode.done.rawValue)
         } catch {
-            // Help, version and usage errors of the argument parser: 0 or 64.
-            if exitCode(for: error).isSuccess || exitCode(for: error) == .validationFailure {
-                if Launcher.current.rank == 0 { exit(withError: error) }
-                exit(withCode: exitCode(for: error).isSuccess ? .done : .usage)
-            }
-            Console.write("\(Launcher.prefix)vergence: internal error: \(error)\n")
-            exit(withCode: .internalFault)
+            leave(error)
         }
     }
 
-    private static func exit(withCode code: Basics.ExitCode) -> Never {
+    /// Says what went wrong and ends the process, without unwinding: on the way other ranks' answers might be waited for
+    /// that never come. The launcher ends the other ranks when one leaves with an exit code.
+    static func leave(_ error: any Error) -> Never {
+        InterruptSignal.silence()
+        switch error {
+        case let error as PeerFailure:
+            // The rank that failed says why itself; this one leaves with the same code.
+            leaveSilently(error.exitCode)
+        case let error as CommonFailure:
+            // Every rank has this one: rank 0 says it, without its name.
+            if Launcher.current.rank != 0 { leaveSilently(error.exitCode) }
+            complain("", error.description)
+            leave(with: error.exitCode)
+        case let error as any ExitCoding:
+            letRankZeroSpeakFirst()
+            complain(Launcher.prefix, error.description)
+            leave(with: error.exitCode)
+        default:
+            // Help, version and errors of the argument parser, which every rank has.
+            let code = exitCode(for: error)
+            if code.isSuccess || code == .validationFailure {
+                if Launcher.current.rank != 0 { leaveSilently(code.isSuccess ? .done : .usage) }
+                if code.isSuccess { exit(withError: error) }
+                complain("", UsageMessage.line(for: error, root: Self.self))
+                leave(with: .usage)
+            }
+            complain(Launcher.prefix, "internal error: \(error); please report this")
+            leave(with: .internalFault)
+        }
+    }
+
+    private static func complain(_ prefix: String, _ text: String) {
+        Console.write("\(prefix)vergence: \(Console.oneLine(text))\n")
+    }
+
+    /// What all ranks find out at the same moment, such as a loss that is no number, is said once: the launcher ends the
+    /// others while they wait here.
+    private static func letRankZeroSpeakFirst() {
+        guard Launcher.current.isUnderLauncher, Launcher.current.rank != 0 else { return }
+        for _ in 0..<40 {
+            usleep(10_000)
+            if InterruptSignal.isRequested { leave(with: .tryAgain) }
+        }
+    }
+
+    /// A launcher ends all ranks as soon as one leaves, so a silent rank gives the one that speaks time to do so.
+    private static func leaveSilently(_ code: Basics.ExitCode) -> Never {
+        if code != .done && Launcher.current.isUnderLauncher { usleep(2_000_000) }
+        leave(with: code)
+    }
+
+    private static func leave(with code: Basics.ExitCode) -> Never {
         fflush(nil)
-        // Without finalizing MPI: other ranks may be waiting in it, and the launcher ends them when a rank leaves like this.
-        Glibc.exit(code.rawValue)
+        // Without exit handlers: those of MPI may wait for other ranks.
+        _exit(code.rawValue)
+    }
+}
+
+/// A failure that every rank has in the same words.
+struct CommonFailure: ExitCoding {
+    let exitCode: Basics.ExitCode
+    let description: String
+}
+
+/// Errors of the argument parser as one line that ends with the remedy.
+enum UsageMessage {
+    static func line<Root: ParsableCommand>(for error: any Error, root: Root.Type) -> String {
+        var message = root.message(for: error)
+        let (path, rest) = meant(root, CommandLine.arguments.dropFirst())
+        if let word = rest, message.hasPrefix("Unexpected argument '\(word)'") {
+            message = "unknown command '\(word)'"
+                + suggestion(for: word, among: path.last?.configuration.subcommands.map { $0._commandName } ?? [])
+        }
+        let names = path.map { $0._commandName }.joined(separator: " ")
+        let first = message.prefix(1).lowercased() + message.dropFirst()
+        return first.trimmingSuffix(".") + "; see '\(names) --help'"
+    }
+
+    /// The commands that the arguments name, and the word after them if a command was expected there.
+    private static func meant(
+        _ root: any ParsableCommand.Type, _ arguments: ArraySlice<String>
+    ) -> ([any ParsableCommand.Type], String?) {
+        var path = [root]
+        for argument in arguments {
+            guard let commands = path.last?.configuration.subcommands, !commands.isEmpty else { return (path, nil) }
+            guard let next = commands.first(where: { $0._commandName == argument }) else {
+                return (path, argument.hasPrefix("-") ? nil : argument)
+            }
+            path.append(next)
+        }
+        return (path, nil)
+    }
+}
+
+extension String {
+    fileprivate func trimmingSuffix(_ suffix: String) -> String {
+        hasSuffix(suffix) ? String(dropLast(suffix.count)) : self
     }
 }

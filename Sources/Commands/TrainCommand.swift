@@ -121,6 +121,9 @@ struct TrainCommand: ParsableCommand {
 
     /// Defaults, then the run's own configuration when resuming, then the file, then the command line.
     func resolved() throws -> RunConfiguration {
+        if ranks > 1, Launcher.current.isUnderLauncher {
+            throw Failure(.usage, "--ranks is for one process; under mpirun the launcher decides the number of ranks")
+        }
         var configuration = RunConfiguration()
         if resume, let runFolder {
             let path = RunFolder(path: runFolder).configurationPath
@@ -159,16 +162,12 @@ struct TrainCommand: ParsableCommand {
     }
 
     func run() throws {
-        let configuration = try resolved()
-        let launch = Launcher.current
-        if launch.isUnderLauncher && ranks > 1 {
-            throw Failure(.usage, "--ranks is for one process; under mpirun the launcher decides the number of ranks")
-        }
         if dryRun {
-            if Launcher.current.rank == 0 { try DryRun.print(configuration, ranks: max(ranks, Launcher.current.worldSize)) }
+            let launch = Launcher.current
+            guard Launcher.current.rank == 0 else { return }
+            try DryRun.print(resolved(), ranks: max(ranks, launch.isUnderLauncher ? Launcher.current.worldSize : 1))
             return
         }
-        InterruptSignal.install()
-        try TrainingRanks.run(configuration, resume: resume, ranksInProcess: ranks, launch: launch)
+        try TrainingRanks.run(self)
     }
 }

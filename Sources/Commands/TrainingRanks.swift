@@ -9,17 +9,31 @@ import Training
 
 /// Runs a training session on every rank that lives in this process.
 enum TrainingRanks {
-    static func run(
-        _ configuration: RunConfiguration, resume: Bool, ranksInProcess: Int, launch: LaunchEnvironment
-    ) throws {
-        let outcome =
-            ranksInProcess > 1
-            ? try runInProcess(configuration, resume: resume, ranks: ranksInProcess)
-            : try runOne(
-                configuration, resume: resume, ranksOnHost: launch.ranksOnHost, make: launch.makeCommunicator)
+    static func run(_ command: TrainCommand) throws {
+        let launch = Launcher.current
+        let (configuration, outcome): (RunConfiguration, TrainingSession.Outcome)
+        if launch.isUnderLauncher {
+            let communication = try CommunicationThread(launch.makeCommunicator)
+            do {
+                configuration = try communication.agreeing { try communication.together { try command.resolved() } }
+                InterruptSignal.install()
+                outcome = try runOne(
+                    configuration, resume: command.resume, ranksOnHost: Launcher.current.ranksOnHost, communication)
+            } catch {
+                // Not by unwinding, which would wait for ranks that wait for this one.
+                VergenceCommand.leave(error)
+            }
+            communication.shutDown()
+        } else {
+            configuration = try command.resolved()
+            InterruptSignal.install()
+            outcome = try runInProcess(configuration, resume: command.resume, ranks: command.ranks)
+        }
         if outcome == .interrupted {
-            throw Interrupted(
-                description: "stopped; go on with: \(resumeCommand(configuration, ranksInProcess: ranksInProcess))")
+            let text = "stopped; go on with: \(resumeCommand(configuration, ranksInProcess: command.ranks))"
+            // Ranks decide together to stop.
+            if launch.isUnderLauncher { throw CommonFailure(exitCode: .interrupted, description: text) }
+            throw Interrupted(description: text)
         }
     }
 
@@ -29,18 +43,24 @@ enum TrainingRanks {
         var exitCode: ExitCode { .interrupted }
     }
 
+    /// What a shell understands, with the program as it was called.
     private static func resumeCommand(_ configuration: RunConfiguration, ranksInProcess: Int) -> String {
-        let ranks = ranksInProcess > 1 ? " --ranks \(ranksInProcess)" : ""
-        let launcher = Launcher.current.isUnderLauncher ? "mpirun -np \(Launcher.current.worldSize) --bind-to none " : ""
-        return "\(launcher)vergence train --run \(configuration.run) --resume\(ranks)"
+        var words = [CommandLine.arguments.first ?? "vergence", "train", "--run", configuration.run, "--resume"]
+        if ranksInProcess > 1 { words += ["--ranks", "\(ranksInProcess)"] }
+        if Launcher.current.isUnderLauncher {
+            words = ["mpirun", "-np", "\(Launcher.current.worldSize)", "--bind-to", "none"] + words
+        }
+        return words.map(quoted).joined(separator: " ")
+    }
+
+    private static func quoted(_ word: String) -> String {
+        let isPlain = !word.isEmpty && word.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "./-_+=:".contains($0)) }
+        return isPlain ? word : "'" + word.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
     }
 
     private static func runOne(
-        _ configuration: RunConfiguration, resume: Bool, ranksOnHost: Int,
-        make: @escaping @Sendable () throws -> any Communicator
+        _ configuration: RunConfiguration, resume: Bool, ranksOnHost: Int, _ communication: CommunicationThread
     ) throws -> TrainingSession.Outcome {
-        let communication = try CommunicationThread(make)
-        defer { communication.shutDown() }
         let kernels = Machine.kernels(threads: configuration.threads, ranksOnHost: ranksOnHost)
         defer { kernels.pool.shutDown() }
         let isFirst = communication.communicator.rank == 0
@@ -48,46 +68,62 @@ enum TrainingRanks {
         for warning in Machine.warnings(threads: kernels.pool.threadCount, ranksOnHost: ranksOnHost) {
             console?.remark(warning)
         }
-        if let warning = Launcher.current.warning { console?.remark(warning) }
-        let session = try TrainingSession(
-            configuration: configuration, resume: resume, communication: communication, kernels: kernels,
-            observer: console,
-            writeConfiguration: { folder in
-                try AtomicFileWriter.write(ConfigurationFile.text(configuration), to: folder.configurationPath)
-            }, shouldStop: { InterruptSignal.isRequested })
+        let save = { (folder: RunFolder) in
+            try AtomicFileWriter.write(ConfigurationFile.text(configuration), to: folder.configurationPath)
+        }
+        let session = try communication.agreeing {
+            let session = try TrainingSession(
+                configuration: configuration, resume: resume, communication: communication, kernels: kernels,
+                observer: console, writeConfiguration: save, shouldStop: { InterruptSignal.isRequested })
+            // What may change on resuming stays changed, so that the next --resume needs no options.
+            try communication.together { if resume && isFirst { try save(RunFolder(path: configuration.run)) } }
+            return session
+        }
         return try session.run()
     }
 
-    /// Ranks as threads. One that fails poisons the others' communication, so that all end; the first error is reported.
+    /// Ranks as threads. One that fails poisons the others' communication, so that all end; what is reported is the failure
+    /// of the lowest rank that has one of its own.
     private static func runInProcess(
         _ configuration: RunConfiguration, resume: Bool, ranks: Int
     ) throws -> TrainingSession.Outcome {
         struct Results: Sendable {
             var outcomes: [TrainingSession.Outcome] = []
-            var failure: (rank: Int, error: any Error)?
+            var failures: [(rank: Int, error: any Error)] = []
+        }
+        if ranks == 1 {
+            let communication = try CommunicationThread { SoloCommunicator() }
+            defer { communication.shutDown() }
+            return try runOne(configuration, resume: resume, ranksOnHost: 1, communication)
         }
         let results = Mutex(Results())
         let world = InProcessCommunicator.world(size: ranks)
         let threads = world.map { communicator in
             WorkerThread(name: "rank \(communicator.rank)") {
                 do {
-                    let outcome = try runOne(configuration, resume: resume, ranksOnHost: ranks) { communicator }
-                    results.withLock { $0.outcomes.append(outcome) }
-                } catch {
-                    results.withLock {
-                        // What another rank's failure does to this one is no news.
-                        let isEcho = error is PeerFailure || error is CommunicationError
-                        if $0.failure == nil || ($0.failure?.error is CommunicationError && !isEcho) {
-                            $0.failure = (communicator.rank, error)
-                        }
+                    let communication = try CommunicationThread { communicator }
+                    defer { communication.shutDown() }
+                    do {
+                        let outcome = try runOne(configuration, resume: resume, ranksOnHost: ranks, communication)
+                        results.withLock { $0.outcomes.append(outcome) }
+                    } catch {
+                        // Before the communication thread is waited for, which may be waiting for this rank.
+                        communicator.poison("\(error)")
+                        throw error
                     }
-                    communicator.poison(error)
+                } catch {
+                    results.withLock { $0.failures.append((communicator.rank, error)) }
+                    communicator.poison("\(error)")
                 }
             }
         }
         for thread in threads { thread.join() }
         let final = results.withLock { $0 }
-        if let failure = final.failure {
+        // What another rank's failure does to this one is no news.
+        let failures = final.failures.sorted { $0.rank < $1.rank }
+        let own = failures.first { !($0.error is PeerFailure || $0.error is CommunicationError) }
+        if let failure = own ?? failures.first {
+            if let common = failure.error as? CommonFailure { throw common }
             if let peer = failure.error as? PeerFailure {
                 throw Failure(peer.exitCode, "rank \(peer.rank): \(peer.reason)")
             }
@@ -95,5 +131,25 @@ enum TrainingRanks {
             throw Failure(code, "rank \(failure.rank): \(failure.error)")
         }
         return final.outcomes.contains(.interrupted) ? .interrupted : .finished
+    }
+}
+
+extension CommunicationThread {
+    /// Runs what fails on all ranks or on none, and finds out whether they all say the same.
+    /// - Throws: `CommonFailure` if all ranks failed in the same words, else the rank's own error.
+    func agreeing<Value>(_ body: () throws -> Value) throws -> Value {
+        do {
+            return try body()
+        } catch {
+            guard !(error is CommunicationError) else { throw error }
+            let isEcho = error is PeerFailure
+            let text = isEcho ? [] : Array("\(error)".utf8.prefix(4096))
+            // If the ranks cannot talk, each says what it knows.
+            guard let all = try? run({ try $0.allGather(text) }), !text.isEmpty, all.allSatisfy({ $0 == text }) else {
+                throw error
+            }
+            throw CommonFailure(
+                exitCode: (error as? any ExitCoding)?.exitCode ?? .internalFault, description: "\(error)")
+        }
     }
 }
