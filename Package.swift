@@ -58,15 +58,14 @@ let package = Package(
         .target(
             name: "Training",
             dependencies: [
-                "Basics", "Threads", "Tensors", "Graphs", "Execution", "Operators", "Models", "Optimizers",
-                "Collectives", "Shards", "Streaming", "Checkpoints", "Telemetry", "Metrics", "FrameSources",
+                "Basics", "Tensors", "Kernels", "Graphs", "Execution", "Models", "Optimizers", "Collectives", "Shards",
+                "Streaming", "Checkpoints", "Metrics", "FrameSources",
             ]),
         // Level 8, 9
         .target(
             name: "Commands",
             dependencies: [
-                "Basics", "Threads", "Tensors", "Graphs", "Kernels", "Execution", "Operators", "Models", "Optimizers",
-                "Collectives", "Shards", "Streaming", "FrameSources", "Checkpoints", "Telemetry", "Metrics", "Training",
+                "Basics", "Threads", "Tensors", "Graphs", "Kernels", "Models", "Collectives", "Shards", "Streaming", "FrameSources", "Checkpoints", "Telemetry", "Metrics", "Training",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"), "Yams",
             ]),
         .executableTarget(name: "vergence", dependencies: ["Collectives", "Commands", "MPICollectives"]),

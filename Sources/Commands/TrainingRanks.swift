@@ -108,12 +108,12 @@ enum TrainingRanks {
                         results.withLock { $0.outcomes.append(outcome) }
                     } catch {
                         // Before the communication thread is waited for, which may be waiting for this rank.
-                        communicator.poison("\(error)")
+                        communicator.poison(error)
                         throw error
                     }
                 } catch {
                     results.withLock { $0.failures.append((communicator.rank, error)) }
-                    communicator.poison("\(error)")
+                    communicator.poison(error)
                 }
             }
         }
