@@ -77,6 +77,7 @@ let package = Package(
             ]),
         // Tests
         .target(name: "TestSupport", dependencies: ["Basics"], path: "Tests/TestSupport"),
+        .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
         .testTarget(name: "BasicsTests", dependencies: ["Basics", "Threads", "Tensors", "TestSupport"]),
         .testTarget(
             name: "KernelsTests",
@@ -95,7 +96,10 @@ let package = Package(
             ]),
         .testTarget(
             name: "EngineTests",
-            dependencies: ["Graphs", "Execution", "Operators", "Models", "Kernels", "Threads", "Training", "TestSupport"],
+            dependencies: [
+                "Basics", "Tensors", "Graphs", "Execution", "Operators", "Models", "Kernels", "Optimizers", "Threads",
+                "Training", "CAllocationCounter",
+            ],
             resources: [.copy("Fixtures")]),
         .testTarget(
             name: "CommandTests",
