@@ -86,8 +86,9 @@ extension CommandTests {
                 try #require(Workspace.mpirun),
                 Workspace.launching(2) + Workspace.training("orphan", steps: 4000, Self.options), in: workspace.folder.path)
             #expect(running.poll { rowCount(workspace, "orphan") >= 8 }, "\(running.errors)")
-            let victim = try workspace.shell("pgrep -f -- '--run orphan .*--steps 4000' | tail -1")
-            let process = try #require(pid_t(victim.output.trimmingCharacters(in: .whitespacesAndNewlines)))
+            let children = "/proc/\(running.processIdentifier)/task/\(running.processIdentifier)/children"
+            let found = try String(contentsOfFile: children, encoding: .utf8).split(separator: " ").last
+            let process = try #require(found.flatMap { pid_t($0) })
             kill(process, SIGKILL)
             let outcome = running.wait(timeoutSeconds: 20)
             #expect(!outcome.timedOut && outcome.exitCode != 0, "\(outcome.errors)")
