@@ -20,14 +20,21 @@ enum ConfigurationFile {
     }
 
     static func apply(text: String, path: String, to configuration: inout RunConfiguration) throws {
+        let parser: Parser
         let node: Node?
         do {
-            node = try Yams.compose(yaml: text)
+            parser = try Parser(yaml: text)
+            node = try parser.singleRoot()
         } catch {
             let reason = "\(error)".split(separator: "\n").first.map(String.init) ?? "not YAML"
             throw Failure(.usage, "\(path): cannot be read as YAML: \(reason)")
         }
         guard let node else { return }
+        // Nodes hold their anchors weakly: the parser owns them.
+        try withExtendedLifetime(parser) { try apply(node, path: path, to: &configuration) }
+    }
+
+    private static func apply(_ node: Node, path: String, to configuration: inout RunConfiguration) throws {
         try refuseAnchor(node, path: path)
         guard case .mapping(let mapping) = node else {
             throw Failure(.usage, "\(path): expected lines like 'lanes: 4'")

@@ -58,7 +58,14 @@ enum InterruptSignal {
     static func install() {
         // Evaluated here, so that the handler never runs an initialiser.
         if Launcher.current.rank != 0 || isRequested { silence() }
-        for number in [SIGINT, SIGTERM] { signal(number, interruptHandler) }
+        // A parent may have left them blocked (threads of a dispatch queue have, and children inherit that).
+        var wanted = sigset_t()
+        sigemptyset(&wanted)
+        for number in [SIGINT, SIGTERM] {
+            signal(number, interruptHandler)
+            sigaddset(&wanted, number)
+        }
+        pthread_sigmask(SIG_UNBLOCK, &wanted, nil)
     }
 
     fileprivate static func request(_ number: Int32) {

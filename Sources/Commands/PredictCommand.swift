@@ -59,13 +59,14 @@ struct PredictCommand: ParsableCommand {
         let items = try inputs.flatMap(items)
         let predictor = try Predictor(
             network.load(), size: size.map { ($0.height, $0.width) }, kernels: machine.kernels())
-        try Files.createFolder(output)
         let reporter = ProgressReporter(task: "predict", unit: "picture", items: "pictures", total: items.count)
         defer { reporter.finish() }
         var error = 0.0
         for (number, item) in items.enumerated() {
             let record = try item.load()
             let prediction = try predictor.predict(record)
+            // Not before something goes into it.
+            if number == 0 { try Files.createFolder(output) }
             try write(prediction, key: item.key, chosen, fixedRange)
             error += prediction.errors.map(\.value).reduce(0, +) / Double(max(1, prediction.errors.count))
             reporter.update(position: number + 1)

@@ -27,6 +27,8 @@ extension VergenceCommand {
         case let error as PeerFailure:
             // The rank that failed says why itself; this one leaves with the same code.
             leaveSilently(error.exitCode)
+        case let error as EchoedFailure:
+            leaveSilently(error.exitCode)
         case let error as CommonFailure:
             // Every rank has this one: rank 0 says it, without its name.
             if Launcher.current.rank != 0 { leaveSilently(error.exitCode) }
@@ -54,20 +56,24 @@ extension VergenceCommand {
         Console.write("\(prefix)vergence: \(Console.oneLine(text))\n")
     }
 
-    /// What all ranks find out at the same moment, such as a loss that is no number, is said once: the launcher ends the
-    /// others while they wait here.
+    /// What all ranks find out at the same moment, such as a loss that is no number, is said once: when rank 0 leaves, the
+    /// launcher ends those who wait here.
     private static func letRankZeroSpeakFirst() {
-        guard Launcher.current.isUnderLauncher, Launcher.current.rank != 0 else { return }
-        for _ in 0..<40 {
-            usleep(10_000)
-            if InterruptSignal.isRequested { leave(with: .tryAgain) }
-        }
+        if Launcher.current.isUnderLauncher && Launcher.current.rank != 0 { awaitLauncher() }
     }
 
-    /// A launcher ends all ranks as soon as one leaves, so a silent rank gives the one that speaks time to do so.
+    /// A launcher ends all ranks soon after one leaves, so a silent rank gives the one that speaks time to do so.
     private static func leaveSilently(_ code: Basics.ExitCode) -> Never {
-        if code != .done && Launcher.current.isUnderLauncher { usleep(2_000_000) }
+        if code != .done && Launcher.current.isUnderLauncher { awaitLauncher() }
         leave(with: code)
+    }
+
+    /// Waits for the signal by which the launcher ends this rank; mpirun takes a second before it sends it.
+    private static func awaitLauncher() {
+        for _ in 0..<250 {
+            if InterruptSignal.isRequested { leave(with: .tryAgain) }
+            usleep(10_000)
+        }
     }
 
     private static func leave(with code: Basics.ExitCode) -> Never {
@@ -82,6 +88,9 @@ struct CommonFailure: ExitCoding {
     let exitCode: Basics.ExitCode
     let description: String
 }
+
+/// Another rank failed, and says so itself.
+struct EchoedFailure: Error { let exitCode: Basics.ExitCode }
 
 /// Errors of the argument parser as one line that ends with the remedy.
 enum UsageMessage {

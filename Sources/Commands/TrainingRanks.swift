@@ -15,7 +15,7 @@ enum TrainingRanks {
         if launch.isUnderLauncher {
             let communication = try CommunicationThread(launch.makeCommunicator)
             do {
-                configuration = try communication.agreeing { try communication.together { try command.resolved() } }
+                configuration = try communication.agreeing { try command.resolved() }
                 InterruptSignal.install()
                 outcome = try runOne(
                     configuration, resume: command.resume, ranksOnHost: Launcher.current.ranksOnHost, communication)
@@ -71,15 +71,22 @@ enum TrainingRanks {
         let save = { (folder: RunFolder) in
             try AtomicFileWriter.write(ConfigurationFile.text(configuration), to: folder.configurationPath)
         }
-        let session = try communication.agreeing {
-            let session = try TrainingSession(
-                configuration: configuration, resume: resume, communication: communication, kernels: kernels,
-                observer: console, writeConfiguration: save, shouldStop: { InterruptSignal.isRequested })
-            // What may change on resuming stays changed, so that the next --resume needs no options.
-            try communication.together { if resume && isFirst { try save(RunFolder(path: configuration.run)) } }
-            return session
+        let session = try TrainingSession(
+            configuration: configuration, resume: resume, communication: communication, kernels: kernels,
+            observer: console, writeConfiguration: save, shouldStop: { InterruptSignal.isRequested })
+        // What may change on resuming stays changed, so that the next --resume needs no options.
+        try communication.together {
+            guard resume && isFirst else { return }
+            let folder = RunFolder(path: configuration.run)
+            try save(folder)
+            for path in [folder.path, folder.checkpointFolder, folder.sampleFolder] { try removeRemnants(in: path) }
         }
         return try session.run()
+    }
+
+    /// What a killed run was writing when it died.
+    private static func removeRemnants(in folder: String) throws {
+        for name in try Files.list(folder) where name.hasSuffix(".partial") { unlink(folder + "/" + name) }
     }
 
     /// Ranks as threads. One that fails poisons the others' communication, so that all end; what is reported is the failure
@@ -121,35 +128,35 @@ enum TrainingRanks {
         let final = results.withLock { $0 }
         // What another rank's failure does to this one is no news.
         let failures = final.failures.sorted { $0.rank < $1.rank }
-        let own = failures.first { !($0.error is PeerFailure || $0.error is CommunicationError) }
-        if let failure = own ?? failures.first {
-            if let common = failure.error as? CommonFailure { throw common }
-            if let peer = failure.error as? PeerFailure {
-                throw Failure(peer.exitCode, "rank \(peer.rank): \(peer.reason)")
-            }
+        let own = failures.filter { !($0.error is PeerFailure || $0.error is CommunicationError) }
+        if let failure = own.first ?? failures.first {
             let code = (failure.error as? any ExitCoding)?.exitCode ?? .internalFault
-            throw Failure(code, "rank \(failure.rank): \(failure.error)")
+            let isCommon = own.count == ranks && own.allSatisfy { "\($0.error)" == "\(failure.error)" }
+            throw Failure(code, isCommon ? "\(failure.error)" : "rank \(failure.rank): \(failure.error)")
         }
         return final.outcomes.contains(.interrupted) ? .interrupted : .finished
     }
 }
 
 extension CommunicationThread {
-    /// Runs what fails on all ranks or on none, and finds out whether they all say the same.
-    /// - Throws: `CommonFailure` if all ranks failed in the same words, else the rank's own error.
+    /// Runs `body`, which does not communicate, on every rank, and has them all fail if one does.
+    /// - Throws: `CommonFailure` if all ranks failed in the same words; else the rank's own error, or `EchoedFailure`.
     func agreeing<Value>(_ body: () throws -> Value) throws -> Value {
-        do {
-            return try body()
-        } catch {
-            guard !(error is CommunicationError) else { throw error }
-            let isEcho = error is PeerFailure
-            let text = isEcho ? [] : Array("\(error)".utf8.prefix(4096))
-            // If the ranks cannot talk, each says what it knows.
-            guard let all = try? run({ try $0.allGather(text) }), !text.isEmpty, all.allSatisfy({ $0 == text }) else {
-                throw error
-            }
-            throw CommonFailure(
-                exitCode: (error as? any ExitCoding)?.exitCode ?? .internalFault, description: "\(error)")
+        let result = Result { try body() }
+        var report: [UInt8] = []
+        var code = ExitCode.done
+        if case .failure(let error) = result {
+            code = (error as? any ExitCoding)?.exitCode ?? .internalFault
+            report = [UInt8(truncatingIfNeeded: code.rawValue)] + Array("\(error)".utf8.prefix(4096))
         }
+        let mine = report
+        let all = try run { try $0.allGather(mine) }
+        if case .failure(let error) = result {
+            throw all.allSatisfy { $0 == mine } ? CommonFailure(exitCode: code, description: "\(error)") : error
+        }
+        if let other = all.first(where: { !$0.isEmpty }) {
+            throw EchoedFailure(exitCode: ExitCode(rawValue: Int32(other[0])) ?? .internalFault)
+        }
+        return try result.get()
     }
 }

@@ -4,7 +4,12 @@ import Testing
 extension CommandTests {
     /// A run whose numbers leave the floats stops, and says where.
     @Suite(.serialized) struct NonFinite {
-        static let options = ["--threads", "1", "--optimizer", "sgd", "--momentum", "0", "--lr", "1e6"]
+        // Weights are multiplied by −10¹² in each step.
+        static let options = ["--threads", "1", "--optimizer", "sgd", "--lr", "1e6", "--weight-decay", "1e6"]
+
+        @Test func absurdRatesAreRefused() throws {
+            expectOnlyRefusal(try Workspace(pairs: 10).train("nan", ["--lr", "1e30"]), 64, "--lr", "'1e30'")
+        }
 
         @Test func runStopsWithTheRemedy() throws {
             let workspace = try Workspace()

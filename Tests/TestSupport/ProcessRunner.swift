@@ -88,6 +88,7 @@ public enum ProcessRunner {
             for path in [outputPath, errorsPath] { unlink(path) }
         }
 
+        public var processIdentifier: Int32 { process.processIdentifier }
         public var isRunning: Bool { process.isRunning }
         public var errors: String { Self.text(errorsPath) }
 

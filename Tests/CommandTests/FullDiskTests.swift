@@ -1,0 +1,71 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// A file system of few megabytes, for tests that run as root.
+private final class SmallDisk {
+    let path: String
+
+    init?(below folder: String, megabytes: Int = 1) {
+        path = folder + "/small"
+        guard let mount = ProcessRunner.find("mount"),
+            (try? FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)) != nil,
+            let outcome = try? ProcessRunner.run(mount, ["-t", "tmpfs", "-o", "size=\(megabytes)m", "none", path], in: folder),
+            outcome.exitCode == 0
+        else { return nil }
+    }
+
+    deinit {
+        guard let unmount = ProcessRunner.find("umount") else { return }
+        _ = try? ProcessRunner.run(unmount, [path], in: "/")
+    }
+
+    static let isPossible = SmallDisk(below: TemporaryFolder("mount").path) != nil
+}
+
+extension CommandTests {
+    /// A disk that fills up ends the program with the input/output code, and costs nothing that was whole.
+    @Suite(.serialized, .enabled(if: SmallDisk.isPossible, "file systems cannot be mounted here")) struct FullDisk {
+        @Test func checkpointStaysWhole() throws {
+            let workspace = try Workspace()
+            let disk = try #require(SmallDisk(below: workspace.folder.path, megabytes: 2))
+            // One checkpoint fits, a second beside it does not.
+            let options = ["--threads", "1", "--checkpoint-every", "4", "--validate-every", "100"]
+            expectRefusal(
+                try workspace.train("small/run", steps: 30, options), 74, "last.safetensors", "no space", "free some space")
+            let left = workspace.files(below: "small/run").keys
+            #expect(left.allSatisfy { !$0.contains(".partial") }, "\(left)")
+            #expect(workspace.exists("small/run/checkpoints/last.safetensors"))
+            let reference = try workspace.train("reference", steps: 30, options)
+            #expect(reference.exitCode == 0)
+            // What is there is the state after the fourth step: with room, the run goes on to the same bytes.
+            try FileManager.default.copyItem(atPath: disk.path + "/run", toPath: workspace.path("moved"))
+            let resumed = try workspace.vergence("train", "--run", "moved", "--resume")
+            #expect(resumed.exitCode == 0, "\(resumed.errors)")
+            #expect(workspace.checkpoint("moved") == workspace.checkpoint("reference"))
+        }
+
+        @Test func dataSetDoesNotAppear() throws {
+            let workspace = try Workspace(pairs: 10)
+            let disk = try #require(SmallDisk(below: workspace.folder.path))
+            let outcome = try workspace.shards(
+                "synth", "small/data", "--pairs", "40", "--size", "64x96", "--seed", "1", "--workers", "2")
+            expectOnlyRefusal(outcome, 74, "small/data", "no space")
+            #expect(workspace.files(below: "small").isEmpty)
+            withExtendedLifetime(disk) {}
+        }
+
+        @Test func exportAndMapsDoNotAppear() throws {
+            let workspace = try Workspace(pairs: 10)
+            let trained = try workspace.train("run", steps: 1, lanes: 2)
+            #expect(trained.exitCode == 0, "\(trained.errors)")
+            let disk = try #require(SmallDisk(below: workspace.folder.path))
+            try Data(count: 900_000).write(to: URL(fileURLWithPath: disk.path + "/ballast"))
+            expectOnlyRefusal(
+                try workspace.vergence(
+                    "export", "--checkpoint", "run/checkpoints/last.safetensors", "--output", "small/w.safetensors"),
+                74, "small/w.safetensors", "no space")
+            #expect(workspace.files(below: "small").count == 1)
+        }
+    }
+}
