@@ -42,9 +42,11 @@ public struct MemoryPlan: Sendable {
         var blockOfValue = [Int?](repeating: nil, count: graph.values.count)
         var workspaceBlock = [Int?](repeating: nil, count: graph.nodes.count)
 
+        // Inputs keep their memory to the end: a second run finds what the first one read.
         for value in graph.inputs where !external.contains(value) {
             blocks.append(
-                Block(count: Self.padded(graph.shape(of: value).count), firstNode: 0, lastNode: lastUse[value.index],
+                Block(
+                    count: Self.padded(graph.shape(of: value).count), firstNode: 0, lastNode: graph.nodes.count,
                     offset: 0))
             blockOfValue[value.index] = blocks.count - 1
         }

@@ -66,8 +66,6 @@ public final class Predictor {
             }
         }
         guard let own else { preconditionFailure("a network without inputs") }
-        // Inputs may share memory with later results, so what is compared with them is kept.
-        let views = network.inputs.map { input in (input.field, executor.input(input.field).map { Array($0.buffer) } ?? []) }
         executor.run(.deterministic)
 
         let disparities = graph.maps.compactMap { map -> (eye: Eye, map: PixelArray)? in
@@ -86,8 +84,8 @@ public final class Predictor {
                 bytes: view.buffer.map { UInt8(max(0, min(255, $0 * 255 + 0.5))) })
             reconstructions.append(
                 (reconstruction.eye, Resizing.area(picture, height: own.height, width: own.width)))
-            if let target = views.first(where: { $0.0 == reconstruction.eye.rawValue })?.1, target.count == view.count {
-                let sum = target.indices.reduce(0.0) { $0 + abs(Double(view.base[$1]) - Double(target[$1])) }
+            if let target = executor.input(reconstruction.eye.rawValue), target.count == view.count {
+                let sum = (0..<view.count).reduce(0.0) { $0 + abs(Double(view.base[$1]) - Double(target.base[$1])) }
                 errors.append((reconstruction.eye, sum / Double(view.count)))
             }
         }

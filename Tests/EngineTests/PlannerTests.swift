@@ -53,6 +53,9 @@ import Threads
                 for i in span { owner[i] = output.index }
             }
         }
+        for input in graph.inputs {
+            if let span = span(input) { #expect(span.allSatisfy { owner[$0] == input.index }, "an input was overwritten") }
+        }
         for (name, value) in graph.outputs {
             if let span = span(value) { #expect(span.allSatisfy { owner[$0] == value.index }, "output \(name)") }
         }
