@@ -58,18 +58,17 @@ let package = Package(
         .target(
             name: "Training",
             dependencies: [
-                "Basics", "Threads", "Tensors", "Graphs", "Execution", "Operators", "Models", "Optimizers",
-                "Collectives", "Shards", "Streaming", "Checkpoints", "Telemetry", "Metrics", "FrameSources",
+                "Basics", "Tensors", "Kernels", "Graphs", "Execution", "Models", "Optimizers", "Collectives", "Shards",
+                "Streaming", "Checkpoints", "Metrics", "FrameSources",
             ]),
         // Level 8, 9
         .target(
             name: "Commands",
             dependencies: [
-                "Basics", "Threads", "Tensors", "Graphs", "Kernels", "Execution", "Operators", "Models", "Optimizers",
-                "Collectives", "Shards", "Streaming", "FrameSources", "Checkpoints", "Telemetry", "Metrics", "Training",
+                "Basics", "Threads", "Tensors", "Graphs", "Kernels", "Models", "Collectives", "Shards", "Streaming", "FrameSources", "Checkpoints", "Telemetry", "Metrics", "Training",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"), "Yams",
             ]),
-        .executableTarget(name: "vergence", dependencies: ["Commands", "MPICollectives"]),
+        .executableTarget(name: "vergence", dependencies: ["Collectives", "Commands", "MPICollectives"]),
         .executableTarget(
             name: "vergence-shards",
             dependencies: [
@@ -78,13 +77,18 @@ let package = Package(
             ]),
         // Tests
         .target(name: "TestSupport", dependencies: ["Basics"], path: "Tests/TestSupport"),
+        .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
         .testTarget(name: "BasicsTests", dependencies: ["Basics", "Threads", "Tensors", "TestSupport"]),
         .testTarget(
             name: "KernelsTests",
             dependencies: ["Kernels", "CKernels", "Basics", "Tensors", "Threads", "TestSupport"]),
         .testTarget(name: "ShardsTests", dependencies: ["Shards", "Streaming", "TestSupport"]),
         .testTarget(name: "FrameSourcesTests", dependencies: ["FrameSources", "TestSupport"]),
-        .testTarget(name: "CollectivesTests", dependencies: ["Collectives", "TestSupport"]),
+        .executableTarget(
+            name: "mpi-probe", dependencies: ["Basics", "Tensors", "Collectives", "MPICollectives", "TestSupport"],
+            path: "Tests/MPIProbe"),
+        .testTarget(
+            name: "CollectivesTests", dependencies: ["Collectives", "MPICollectives", "mpi-probe", "TestSupport"]),
         .testTarget(
             name: "StateTests",
             dependencies: [
@@ -92,7 +96,10 @@ let package = Package(
             ]),
         .testTarget(
             name: "EngineTests",
-            dependencies: ["Graphs", "Execution", "Operators", "Models", "Kernels", "Threads", "Training", "TestSupport"],
+            dependencies: [
+                "Basics", "Tensors", "Graphs", "Execution", "Operators", "Models", "Kernels", "Optimizers", "Threads",
+                "Training", "CAllocationCounter",
+            ],
             resources: [.copy("Fixtures")]),
         .testTarget(
             name: "CommandTests",

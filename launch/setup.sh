@@ -45,13 +45,14 @@ require_swift() {
     fi
 }
 
-# build ARGS…: a release build, quiet unless it fails. (With SwiftPM's cache it needs no network.)
+# build FOLDER ARGS…: a release build into FOLDER, quiet unless it fails. (With SwiftPM's cache it needs no network.)
 build() {
     require_swift
-    local log=.build/launch-build.log
-    mkdir -p .build
+    local scratch=$1 log=$1/launch-build.log
+    shift
+    mkdir -p "$scratch"
     say "building (a few minutes the first time; log in $log)"
-    if ! swift build -c release "$@" >"$log" 2>&1; then
+    if ! swift build -c release --scratch-path "$scratch" "$@" >"$log" 2>&1; then
         grep -E 'error|warning: unable' "$log" | head -20 >&2 || tail -20 "$log" >&2
         if grep -qiE 'could not resolve host|failed to clone|unable to access' "$log"; then
             say "the Swift packages could not be fetched: connect to the network once, later builds work without"
@@ -59,15 +60,5 @@ build() {
         fi
         say "the build failed; the whole log is in $log"
         exit 70
-    fi
-}
-
-# What mpirun must be told on one host. As few as needed, each for a reason:
-# no binding: the default binds two ranks of two threads to one core each; yield: more ranks than cores stay usable.
-mpi_environment() {
-    export OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_mpi_yield_when_idle=1
-    export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_btl_base_warn_component_unused=0
-    if [ "$(id -u)" -eq 0 ]; then
-        export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
     fi
 }

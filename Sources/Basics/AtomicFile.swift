@@ -46,6 +46,21 @@ public final class AtomicFileWriter {
         temporaryPath = "\(path).\(String(process &* 0x9E37_79B9 ^ random, radix: 36)).partial"
         descriptor = open(temporaryPath, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o644)
         if descriptor < 0 { throw FileError(path: path, action: "create", code: errno) }
+        // Ends with the process, however it ends: tells `removeIfAbandoned` that somebody is still writing.
+        _ = flock(descriptor, LOCK_EX | LOCK_NB)
+    }
+
+    /// Removes the temporary file of a writer that died; returns whether it did. A file that a living writer holds, or
+    /// that is no plain file, stays.
+    public static func removeIfAbandoned(_ partialPath: String) -> Bool {
+        let descriptor = open(partialPath, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+        guard descriptor >= 0 else { return false }
+        defer { close(descriptor) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG,
+            flock(descriptor, LOCK_EX | LOCK_NB) == 0
+        else { return false }
+        return unlink(partialPath) == 0
     }
 
     deinit { abandon() }

@@ -1,190 +1,237 @@
-import Tensors
+import Basics
 
-/// The JSON header of a safetensors file. A scanner of its own, because foreign headers must not be able to hide a
-/// duplicate name or cost more memory than they have bytes; it knows the header's three levels and nothing else.
+/// The parsed header of a safetensors file: what it says, checked for sense, before any tensor is read.
 struct SafeTensorsHeader {
-    struct Entry: Equatable {
+    struct Entry {
         let name: String
-        let type: String
+        let element: TensorElement
         let dimensions: [Int]
-        let begin: Int
-        let end: Int
+        /// Within the data section.
+        let byteRange: Range<Int>
     }
 
-    struct Malformed: Error, Equatable {
-        let byteOffset: Int
-        let expected: String
-    }
+    /// In file order.
+    var entries: [Entry] = []
+    var metadata: [String: String] = [:]
 
-    private(set) var entries: [Entry] = []
-    private(set) var metadata: [String: String] = [:]
-
-    init(_ json: UnsafeRawBufferPointer) throws(Malformed) {
-        var scanner = Scanner(bytes: json)
+    /// - Parameter json: the header with its padding.
+    /// - Throws: `SafeTensorsError`.
+    init(json: [UInt8], path: String) throws {
+        var scanner = HeaderScanner(json, path: path)
         var names: Set<String> = []
-        try scanner.object { scanner, name throws(Malformed) in
-            guard names.insert(name).inserted else { throw scanner.malformed("each name once, \(name) stands twice") }
-            if name == "__metadata__" {
-                var metadata: [String: String] = [:]
-                try scanner.object { scanner, key throws(Malformed) in
-                    guard metadata[key] == nil else { throw scanner.malformed("each key once, \(key) stands twice") }
-                    metadata[key] = try scanner.string()
+        try scanner.object { name, byteOffset, scanner in
+            guard names.insert(name).inserted else {
+                throw SafeTensorsError.duplicate(path: path, name: name, byteOffset: byteOffset)
+            }
+            if name == SafeTensors.metadataKey {
+                try scanner.object { key, byteOffset, scanner in
+                    let value = try scanner.string("a text (metadata are texts)")
+                    guard metadata.updateValue(value, forKey: key) == nil else {
+                        throw SafeTensorsError.duplicate(path: path, name: key, byteOffset: byteOffset)
+                    }
                 }
-                self.metadata = metadata
             } else {
-                entries.append(try Self.entry(name, &scanner))
+                entries.append(try Self.entry(name, &scanner, path))
             }
         }
-        try scanner.end()
+        try scanner.padding()
+        // Empty tensors share their offset with the next one and go first; of several, as the header has them.
+        entries = entries.enumerated()
+            .sorted {
+                ($0.element.byteRange.lowerBound, $0.element.byteRange.upperBound, $0.offset)
+                    < ($1.element.byteRange.lowerBound, $1.element.byteRange.upperBound, $1.offset)
+            }
+            .map(\.element)
     }
 
-    private static func entry(_ name: String, _ scanner: inout Scanner) throws(Malformed) -> Entry {
-        var type: String?
-        var dimensions: [Int]?
-        var offsets: [Int]?
-        try scanner.object { scanner, key throws(Malformed) in
+    private static func entry(_ name: String, _ scanner: inout HeaderScanner, _ path: String) throws -> Entry {
+        var (elementName, dimensions, offsets): (String?, [Int]?, [Int]?)
+        let start = scanner.byteOffset
+        try scanner.object { key, byteOffset, scanner in
+            let isNew: Bool
             switch key {
-            case "dtype" where type == nil: type = try scanner.string()
-            case "shape" where dimensions == nil: dimensions = try scanner.integers(limit: 16)
-            case "data_offsets" where offsets == nil: offsets = try scanner.integers(limit: 2)
-            default: throw scanner.malformed("dtype, shape and data_offsets once each in \(name), not \(key)")
+            case "dtype":
+                isNew = elementName == nil
+                elementName = try scanner.string("an element type")
+            case "shape":
+                isNew = dimensions == nil
+                dimensions = try scanner.integers(limit: SafeTensors.dimensionLimit)
+            case "data_offsets":
+                isNew = offsets == nil
+                offsets = try scanner.integers(limit: 2)
+            default:
+                throw SafeTensorsError.malformed(
+                    path: path, byteOffset: byteOffset, expected: "dtype, shape or data_offsets")
             }
+            if !isNew { throw SafeTensorsError.duplicate(path: path, name: key, byteOffset: byteOffset) }
         }
-        guard let type, let dimensions, let offsets, offsets.count == 2, offsets[0] <= offsets[1] else {
-            throw scanner.malformed("dtype, shape and two ascending data_offsets in \(name)")
+        guard let elementName, let dimensions, let offsets, offsets.count == 2, offsets[0] <= offsets[1] else {
+            throw SafeTensorsError.malformed(
+                path: path, byteOffset: start, expected: "dtype, shape and two data_offsets in order")
         }
-        return Entry(name: name, type: type, dimensions: dimensions, begin: offsets[0], end: offsets[1])
+        guard let element = TensorElement(rawValue: elementName) else {
+            throw SafeTensorsError.unknownElementType(path: path, tensor: name, name: elementName)
+        }
+        var byteCount = element.byteCount
+        for dimension in dimensions {
+            let (product, overflow) = byteCount.multipliedReportingOverflow(by: dimension)
+            guard !overflow else {
+                throw SafeTensorsError.malformed(path: path, byteOffset: start, expected: "a shape below 2^63 bytes")
+            }
+            byteCount = product
+        }
+        guard byteCount == offsets[1] - offsets[0] else {
+            throw SafeTensorsError.sizeMismatch(
+                path: path, tensor: name, expectedByteCount: byteCount, foundByteCount: offsets[1] - offsets[0])
+        }
+        return Entry(name: name, element: element, dimensions: dimensions, byteRange: offsets[0]..<offsets[1])
+    }
+}
+
+/// Reads the JSON that a safetensors header may hold: objects, texts, arrays of whole numbers. The grammar has a fixed
+/// depth, so hostile nesting cannot exhaust the stack; anything else is an error with its place.
+struct HeaderScanner {
+    private let bytes: [UInt8]
+    private let path: String
+    private var position = 0
+
+    /// Texts in a header are names: no need to be longer.
+    private static let textLimit = 1 << 20
+
+    init(_ bytes: [UInt8], path: String) {
+        self.bytes = bytes
+        self.path = path
     }
 
-    private struct Scanner {
-        let bytes: UnsafeRawBufferPointer
-        var position = 0
+    /// Place in the file: the header follows its 8-byte length.
+    var byteOffset: Int { position + 8 }
 
-        init(bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
+    private func unexpected(_ expected: String) -> SafeTensorsError {
+        .malformed(path: path, byteOffset: byteOffset, expected: expected)
+    }
 
-        func malformed(_ expected: String) -> Malformed { Malformed(byteOffset: position, expected: expected) }
+    private var next: UInt8? { position < bytes.count ? bytes[position] : nil }
 
-        mutating func skipSpace() {
-            while position < bytes.count, [0x20, 0x09, 0x0A, 0x0D].contains(bytes[position]) { position += 1 }
-        }
+    private mutating func skipSpace() {
+        while let byte = next, byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09 { position += 1 }
+    }
 
-        mutating func take(_ character: Character) throws(Malformed) {
+    /// Takes `character` if it comes next, after white space.
+    private mutating func take(_ character: Unicode.Scalar) -> Bool {
+        skipSpace()
+        guard next == UInt8(ascii: character) else { return false }
+        position += 1
+        return true
+    }
+
+    /// `{"key": value, …}`; `member` reads the value.
+    mutating func object(
+        _ member: (_ key: String, _ keyOffset: Int, _ scanner: inout HeaderScanner) throws -> Void
+    ) throws {
+        // A header must begin with the brace itself.
+        if position == 0 && next != UInt8(ascii: "{") { throw unexpected("{") }
+        guard take("{") else { throw unexpected("{") }
+        if take("}") { return }
+        repeat {
             skipSpace()
-            guard position < bytes.count, bytes[position] == character.asciiValue else {
-                throw malformed("'\(character)'")
-            }
+            let offset = byteOffset
+            let key = try string("a name in quotes")
+            guard take(":") else { throw unexpected(":") }
+            try member(key, offset, &self)
+        } while take(",")
+        guard take("}") else { throw unexpected(", or }") }
+    }
+
+    /// `[1, 2, …]` of whole numbers that are not negative.
+    mutating func integers(limit: Int) throws -> [Int] {
+        guard take("[") else { throw unexpected("[") }
+        var values: [Int] = []
+        if take("]") { return values }
+        repeat {
+            guard values.count < limit else { throw unexpected("at most \(limit) numbers") }
+            values.append(try integer())
+        } while take(",")
+        guard take("]") else { throw unexpected(", or ]") }
+        return values
+    }
+
+    private mutating func integer() throws -> Int {
+        skipSpace()
+        let start = position
+        var value = 0
+        while let byte = next, byte >= 0x30 && byte <= 0x39 {
+            let (tens, overflow) = value.multipliedReportingOverflow(by: 10)
+            let (sum, secondOverflow) = tens.addingReportingOverflow(Int(byte - 0x30))
+            if overflow || secondOverflow { throw unexpected("a number below 2^63") }
+            value = sum
             position += 1
         }
-
-        mutating func isNext(_ character: Character) -> Bool {
-            skipSpace()
-            guard position < bytes.count, bytes[position] == character.asciiValue else { return false }
-            position += 1
-            return true
+        guard position > start, position == start + 1 || bytes[start] != 0x30 else {
+            throw unexpected("a whole number without sign or leading zero")
         }
+        return value
+    }
 
-        mutating func object(
-            _ member: (inout Scanner, String) throws(Malformed) -> Void
-        ) throws(Malformed) {
-            try take("{")
-            if isNext("}") { return }
-            repeat {
-                let name = try string()
-                try take(":")
-                try member(&self, name)
-            } while isNext(",")
-            try take("}")
-        }
-
-        mutating func integers(limit: Int) throws(Malformed) -> [Int] {
-            try take("[")
-            var result: [Int] = []
-            if isNext("]") { return result }
-            repeat {
-                guard result.count < limit else { throw malformed("at most \(limit) numbers") }
-                result.append(try integer())
-            } while isNext(",")
-            try take("]")
-            return result
-        }
-
-        mutating func integer() throws(Malformed) -> Int {
-            skipSpace()
-            var value = 0
-            let start = position
-            while position < bytes.count, (0x30...0x39).contains(bytes[position]) {
-                let (product, overflow) = value.multipliedReportingOverflow(by: 10)
-                let (sum, carry) = product.addingReportingOverflow(Int(bytes[position]) - 0x30)
-                guard !overflow, !carry else { throw malformed("a number below 2^63") }
-                value = sum
-                position += 1
-            }
-            guard position > start else { throw malformed("a number") }
-            return value
-        }
-
-        mutating func string() throws(Malformed) -> String {
-            try take("\"")
-            var result: [UInt8] = []
-            while true {
-                guard position < bytes.count else { throw malformed("the end of a string") }
-                let byte = bytes[position]
-                position += 1
-                switch byte {
-                case 0x22:
-                    guard let text = String(validating: result, as: UTF8.self) else { throw malformed("UTF-8") }
-                    return text
-                case 0x5C: result += try escape()
-                case 0..<0x20: throw malformed("no control characters in a string")
-                default: result.append(byte)
-                }
-            }
-        }
-
-        private mutating func escape() throws(Malformed) -> [UInt8] {
-            guard position < bytes.count else { throw malformed("an escape") }
-            let byte = bytes[position]
+    mutating func string(_ expected: String) throws -> String {
+        guard take("\"") else { throw unexpected(expected) }
+        var text: [UInt8] = []
+        while true {
+            guard let byte = next, text.count < Self.textLimit else { throw unexpected("the end of a text") }
             position += 1
             switch byte {
-            case 0x22, 0x5C, 0x2F: return [byte]
-            case 0x62: return [0x08]
-            case 0x66: return [0x0C]
-            case 0x6E: return [0x0A]
-            case 0x72: return [0x0D]
-            case 0x74: return [0x09]
-            case 0x75:
-                var unit = try hexadecimal()
-                if (0xD800..<0xDC00).contains(unit) {
-                    guard position + 1 < bytes.count, bytes[position] == 0x5C, bytes[position + 1] == 0x75 else {
-                        throw malformed("the second half of a surrogate pair")
-                    }
-                    position += 2
-                    let low = try hexadecimal()
-                    guard (0xDC00..<0xE000).contains(low) else { throw malformed("a low surrogate") }
-                    unit = 0x10000 + (unit - 0xD800) << 10 + (low - 0xDC00)
+            case UInt8(ascii: "\""):
+                guard let result = String(validating: text, as: UTF8.self) else {
+                    throw unexpected("UTF-8 before here")
                 }
-                guard let scalar = Unicode.Scalar(unit) else { throw malformed("a character") }
-                return Array(String(Character(scalar)).utf8)
-            default: throw malformed("a known escape")
+                return result
+            case UInt8(ascii: "\\"): try escape(into: &text)
+            case 0..<0x20: throw unexpected("no control character before here")
+            default: text.append(byte)
             }
         }
+    }
 
-        private mutating func hexadecimal() throws(Malformed) -> UInt32 {
-            guard position + 4 <= bytes.count else { throw malformed("four hexadecimal digits") }
-            var value: UInt32 = 0
-            for _ in 0..<4 {
-                guard let digit = Character(Unicode.Scalar(bytes[position])).hexDigitValue else {
-                    throw malformed("a hexadecimal digit")
-                }
-                value = value << 4 | UInt32(digit)
-                position += 1
+    private mutating func escape(into text: inout [UInt8]) throws {
+        guard let byte = next else { throw unexpected("an escape") }
+        position += 1
+        switch byte {
+        case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): text.append(byte)
+        case UInt8(ascii: "b"): text.append(0x08)
+        case UInt8(ascii: "f"): text.append(0x0C)
+        case UInt8(ascii: "n"): text.append(0x0A)
+        case UInt8(ascii: "r"): text.append(0x0D)
+        case UInt8(ascii: "t"): text.append(0x09)
+        case UInt8(ascii: "u"):
+            var units = [try hexadecimal()]
+            if UTF16.isLeadSurrogate(units[0]) {
+                guard take("\\"), take("u") else { throw unexpected("the second half of a surrogate pair") }
+                units.append(try hexadecimal())
             }
-            return value
+            guard let character = String(validating: units, as: UTF16.self) else {
+                throw unexpected("a character before here")
+            }
+            text += character.utf8
+        default: throw unexpected("an escape of JSON before here")
         }
+    }
 
-        mutating func end() throws(Malformed) {
-            skipSpace()
-            guard position == bytes.count else { throw malformed("nothing after the closing brace") }
+    private mutating func hexadecimal() throws -> UInt16 {
+        var value: UInt16 = 0
+        for _ in 0..<4 {
+            guard let byte = next, let digit = Character(Unicode.Scalar(byte)).hexDigitValue else {
+                throw unexpected("four hexadecimal digits")
+            }
+            value = value << 4 | UInt16(digit)
+            position += 1
+        }
+        return value
+    }
+
+    /// Spaces up to the end: padding for alignment.
+    mutating func padding() throws {
+        while let byte = next {
+            guard byte == 0x20 else { throw unexpected("only spaces after the header") }
+            position += 1
         }
     }
 }

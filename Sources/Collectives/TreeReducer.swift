@@ -1,112 +1,163 @@
 import Basics
 import Tensors
 
-/// Combines the ranks' partial sums of a span into the mean over all lanes, in tree order, with the same bits on every
-/// rank and for any number of ranks, any cut into buckets, and any MPI.
+/// Combines the ranks' partial sums of a span (a gradient bucket) into the mean over all lanes, in tree order: the same
+/// bits on every rank, for any number of ranks, any cut into buckets, and any MPI.
 ///
 /// Each rank owns a piece of the span: it receives everybody's partial sums of that piece, adds them in the order of the
-/// lane tree, multiplies by 1 / lanes once, and sends the result to all. Per rank, (P − 1)/P of the span goes out and
-/// comes in twice: what a ring moves too.
-public final class TreeReducer {
+/// lane tree, multiplies by 1 / lanes once, and sends the result to all. Per rank (P − 1) / P of the span goes out and
+/// comes in twice, which is what a ring moves, as long as each rank's lanes form one subtree.
+///
+/// Memory is taken once, at the start. One thread at a time.
+public final class TreeReducer: @unchecked Sendable {
+    public let lanes: Int
+    /// Longest span that can be reduced, in floats.
+    public let longestSpan: Int
+    /// How this rank folds its own lanes before it passes partial sums to `reduce`.
+    public let fold: LaneFold
+
     private let communicator: any Communicator
-    private let lanes: Int
-    /// Subtrees that each rank passes on.
-    private let subtrees: [[Range<Int>]]
-    private let longestSpan: Int
+    /// Number of partial sums that each rank passes on.
+    private let partialCounts: [Int]
+    /// The tree above the partial sums, as additions among `sources`.
+    private let additions: [BufferAddition]
     private let send: FloatArena
     private let receive: FloatArena
+    // Kept between calls, so that a step allocates nothing.
+    private var sources: [UnsafeMutablePointer<Float>] = []
+    private var sendCounts: [Int]
+    private var sendOffsets: [Int]
+    private var receiveCounts: [Int]
+    private var receiveOffsets: [Int]
+    private var pieceCounts: [Int]
+    private var pieceOffsets: [Int]
 
-    /// - Parameter longestSpan: floats of the longest span that will be reduced.
+    /// Floats added at a time: four such blocks stay in a first-level cache.
+    private static let blockCount = 2048
+
+    /// - Throws: `Failure` (usage) if there are fewer lanes than ranks.
     public init(communicator: any Communicator, lanes: Int, longestSpan: Int) throws {
         self.communicator = communicator
         self.lanes = lanes
         self.longestSpan = longestSpan
-        let world = communicator.worldSize
-        subtrees = try (0..<world).map {
-            LaneTree.subtrees(of: lanes, within: try LaneTree.share(rank: $0, worldSize: world, lanes: lanes))
-        }
-        let total = subtrees.reduce(0) { $0 + $1.count }
-        let piece = (longestSpan + world - 1) / world + 16
-        send = FloatArena(count: world == 1 ? 0 : subtrees[communicator.rank].count * (longestSpan + 16 * world))
-        receive = FloatArena(count: total * piece)
+        let (rank, world) = (communicator.rank, communicator.worldSize)
+        let shares = try (0..<world).map { try LaneTree.share(rank: $0, worldSize: world, lanes: lanes) }
+        let subtrees = shares.map { LaneTree.subtrees(of: lanes, within: $0) }
+        fold = LaneFold(lanes: lanes, range: shares[rank])
+        partialCounts = subtrees.map(\.count)
+        additions = Self.additions(among: subtrees.flatMap { $0 }, lanes: lanes)
+        let ours = partialCounts[rank]
+        let all = partialCounts.reduce(0, +)
+        // A piece is at most 16 floats longer than its even share. One subtree is sent from where it lies.
+        send = FloatArena(count: world == 1 || ours == 1 ? 0 : ours * longestSpan)
+        receive = FloatArena(count: (all - ours) * (longestSpan / world + 32))
+        sources.reserveCapacity(all)
+        sendCounts = [Int](repeating: 0, count: world)
+        sendOffsets = sendCounts
+        receiveCounts = sendCounts
+        receiveOffsets = sendCounts
+        pieceCounts = sendCounts
+        pieceOffsets = sendCounts
     }
 
-    /// Where rank r's piece of a span of `count` floats lies; pieces start on 64-byte lines of the span.
-    private func piece(_ rank: Int, of count: Int) -> Range<Int> {
-        let world = communicator.worldSize
-        func edge(_ r: Int) -> Int { r == world ? count : min(count, count * r / world / 16 * 16) }
-        return edge(rank)..<edge(rank + 1)
-    }
-
+    /// Writes the mean over all lanes to `result` on every rank.
+    ///
     /// - Parameters:
-    ///   - partials: this rank's partial sums, one per subtree in lane order, `count` floats each.
-    ///   - result: receives the mean over lanes; may be one of the partials.
+    ///   - partials: this rank's partial sums in lane order, one per subtree of `fold.subtrees`, `count` floats each.
+    ///     Their contents are used up.
+    ///   - result: `count` floats; may be one of the partials.
+    /// - Throws: what the communicator throws.
     public func reduce(
         _ partials: [UnsafeMutablePointer<Float>], count: Int, into result: UnsafeMutablePointer<Float>
     ) throws {
-        precondition(count <= longestSpan, "a span of \(count) floats, announced were \(longestSpan)")
         let (rank, world) = (communicator.rank, communicator.worldSize)
-        precondition(partials.count == subtrees[rank].count, "\(partials.count) partial sums")
-        let mine = piece(rank, of: count)
-        // Partial sums of my piece, all subtrees in lane order.
-        var sources: [UnsafeMutablePointer<Float>] = []
+        precondition(count <= longestSpan, "a span of \(count) floats, announced were \(longestSpan)")
+        precondition(
+            partials.count == partialCounts[rank], "\(partials.count) partial sums for \(fold.subtrees) subtrees")
+        sources.removeAll(keepingCapacity: true)
         if world == 1 {
-            sources = partials
-        } else {
-            var sendCounts: [Int] = []
-            var sendOffsets: [Int] = []
-            var receiveCounts: [Int] = []
-            var receiveOffsets: [Int] = []
-            var (sendOffset, receiveOffset) = (0, 0)
-            for other in 0..<world {
-                let range = piece(other, of: count)
-                sendOffsets.append(sendOffset)
-                sendCounts.append(range.count * partials.count)
+            sources.append(contentsOf: partials)
+            combine(count, into: result)
+            return
+        }
+        for other in 0..<world {
+            let start = edge(other, of: count)
+            pieceOffsets[other] = start
+            pieceCounts[other] = edge(other + 1, of: count) - start
+        }
+        try exchange(partials)
+        combine(pieceCounts[rank], into: result + pieceOffsets[rank])
+        try communicator.allGather(result, counts: pieceCounts, offsets: pieceOffsets)
+    }
+
+    /// Where rank r's piece of a span starts: on a 64-byte line of the span.
+    private func edge(_ rank: Int, of count: Int) -> Int {
+        rank == communicator.worldSize ? count : count * rank / communicator.worldSize / 16 * 16
+    }
+
+    /// Sends each owner our partial sums of its piece; afterwards `sources` are all ranks' sums of our own piece.
+    private func exchange(_ partials: [UnsafeMutablePointer<Float>]) throws {
+        let rank = communicator.rank
+        let isPacked = partials.count > 1
+        var (sendOffset, receiveOffset) = (0, 0)
+        for other in 0..<communicator.worldSize {
+            let piece = (start: pieceOffsets[other], count: pieceCounts[other])
+            if other == rank {
+                for partial in partials { sources.append(partial + piece.start) }
+                (sendCounts[other], sendOffsets[other]) = (0, 0)
+                (receiveCounts[other], receiveOffsets[other]) = (0, 0)
+                continue
+            }
+            sendCounts[other] = piece.count * partials.count
+            sendOffsets[other] = isPacked ? sendOffset : piece.start
+            if isPacked {
                 for partial in partials {
-                    (send.base + sendOffset).update(from: partial + range.lowerBound, count: range.count)
-                    sendOffset += range.count
-                }
-                receiveOffsets.append(receiveOffset)
-                receiveCounts.append(mine.count * subtrees[other].count)
-                for _ in subtrees[other] {
-                    sources.append(receive.base + receiveOffset)
-                    receiveOffset += mine.count
+                    (send.base + sendOffset).update(from: partial + piece.start, count: piece.count)
+                    sendOffset += piece.count
                 }
             }
-            try communicator.allToAll(
-                send: send.base, sendCounts: sendCounts, sendOffsets: sendOffsets, receive: receive.base,
-                receiveCounts: receiveCounts, receiveOffsets: receiveOffsets)
+            receiveCounts[other] = pieceCounts[rank] * partialCounts[other]
+            receiveOffsets[other] = receiveOffset
+            for _ in 0..<partialCounts[other] {
+                sources.append(receive.base + receiveOffset)
+                receiveOffset += pieceCounts[rank]
+            }
         }
-        combine(sources, mine.count, into: result + mine.lowerBound)
-        if world > 1 {
-            let pieces = (0..<world).map { piece($0, of: count) }
-            try communicator.allGather(result, counts: pieces.map(\.count), offsets: pieces.map(\.lowerBound))
+        try communicator.allToAll(
+            send: isPacked ? send.base : partials[0], sendCounts: sendCounts, sendOffsets: sendOffsets,
+            receive: receive.base, receiveCounts: receiveCounts, receiveOffsets: receiveOffsets)
+    }
+
+    /// Adds `sources` up the tree, in place, block by block, and scales once at the root.
+    private func combine(_ count: Int, into result: UnsafeMutablePointer<Float>) {
+        let scale = 1 / Float(lanes)
+        for start in stride(from: 0, to: count, by: Self.blockCount) {
+            let length = min(Self.blockCount, count - start)
+            for addition in additions {
+                LaneFold.add(sources[addition.from] + start, to: sources[addition.into] + start, count: length)
+            }
+            let (total, target) = (sources[0] + start, result + start)
+            for index in 0..<length { target[index] = total[index] * scale }
         }
     }
 
-    /// Adds the subtrees' sums up the tree and scales. Works through the piece in blocks that stay in cache.
-    private func combine(
-        _ sources: [UnsafeMutablePointer<Float>], _ count: Int, into result: UnsafeMutablePointer<Float>
-    ) {
-        let flat = subtrees.flatMap { $0 }
-        let scale = 1 / Float(lanes)
-        let block = 4096
-        for start in stride(from: 0, to: count, by: block) {
-            let length = min(block, count - start)
-            // Sums in place, into the left operand, as the tree says.
-            func sum(_ node: Range<Int>, _ first: Int) -> Int {
-                if flat[first] == node { return first + 1 }
-                let middle = LaneTree.split(node)
-                let right = sum(node.lowerBound..<middle, first)
-                let end = sum(middle..<node.upperBound, right)
-                let (left, other) = (sources[first] + start, sources[right] + start)
-                for i in 0..<length { left[i] += other[i] }
-                return end
+    /// The additions that combine the sums of `leaves` (subtrees that together are the tree) into leaf 0.
+    private static func additions(among leaves: [Range<Int>], lanes: Int) -> [BufferAddition] {
+        var result: [BufferAddition] = []
+        var next = 0
+        func visit(_ node: Range<Int>) -> Int {
+            if leaves[next] == node {
+                next += 1
+                return next - 1
             }
-            let used = sum(0..<lanes, 0)
-            precondition(used == flat.count)
-            let (total, target) = (sources[0] + start, result + start)
-            for i in 0..<length { target[i] = total[i] * scale }
+            let middle = LaneTree.split(node)
+            let left = visit(node.lowerBound..<middle)
+            let right = visit(middle..<node.upperBound)
+            result.append(BufferAddition(into: left, from: right))
+            return left
         }
+        let root = visit(0..<lanes)
+        precondition(root == 0 && next == leaves.count, "\(leaves) do not make up \(lanes) lanes")
+        return result
     }
 }

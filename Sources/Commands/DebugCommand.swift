@@ -78,7 +78,7 @@ struct DebugStepCommand: ParsableCommand {
         try SafeTensorsWriter.write(
             path: dump,
             tensors: (inputs.map { NamedTensor("input.\($0.name)", $0.shape, $0.values) } + results)
-                .map { ($0.name, $0.shape, .floats($0.values)) },
+                .map { SafeTensorsWriter.Tensor($0.name, $0.shape, $0.values) },
             metadata: ["model": network.name, "mode": mode.rawValue])
         for result in results where result.shape.rank == 0 { print("\(result.name) \(result.values[0])") }
         print("\(results.count) tensors in \(dump)")

@@ -52,7 +52,7 @@ struct EvaluateCommand: ParsableCommand {
     @Flag(help: "Scale each depth map by the ratio of medians (for networks without a known scale).")
     var medianScaling = false
     @OptionGroup var machine: MachineOptions
-    @Option(help: "Write the result as JSON to this file; - for standard output.")
+    @Option(help: "Write the result, every record's too, as JSON to this file; - for standard output instead of tables.")
     var json: String?
 
     func run() throws {
@@ -73,11 +73,8 @@ struct EvaluateCommand: ParsableCommand {
         let report = try withProgress(records.count) { progress in
             try Evaluation(source, options: options).run(dataSet, records, progress: progress)
         }
-        if let json {
-            try JSONOutput.write(object(report), to: json)
-        } else {
-            for table in report.tables { print(text(table)) }
-        }
+        if let json { try JSONOutput.write(object(report), to: json) }
+        if json != "-" { for table in report.tables { print(text(table)) } }
     }
 
     private func source() throws -> Evaluation.Source {

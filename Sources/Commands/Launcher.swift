@@ -14,22 +14,10 @@ enum Launcher {
         set { stored.withLock { $0 = newValue } }
     }
 
-    /// Rank and size as the launcher's environment says, for what happens before ranks can talk.
-    static var rankHint: Int {
-        number("OMPI_COMM_WORLD_RANK") ?? number("PMIX_RANK") ?? number("PMI_RANK") ?? 0
-    }
-    static var worldSizeHint: Int { number("OMPI_COMM_WORLD_SIZE") ?? number("PMI_SIZE") ?? 1 }
-    static var localWorldSizeHint: Int { number("OMPI_COMM_WORLD_LOCAL_SIZE") ?? 1 }
-
-    private static func number(_ name: String) -> Int? {
-        guard let value = getenv(name) else { return nil }
-        return Int(String(cString: value))
-    }
-
     /// What messages start with: `rank 3 (host): ` under a launcher, nothing alone.
     static var prefix: String {
         guard current.isUnderLauncher else { return "" }
-        return "rank \(rankHint) (\(HostName.current)): "
+        return "rank \(current.rank) (\(HostName.current)): "
     }
 }
 
@@ -75,7 +63,7 @@ enum InterruptSignal {
 
     static func install() {
         // Evaluated here, so that the handler never runs an initialiser.
-        if Launcher.rankHint != 0 || isRequested { silence() }
+        if Launcher.current.rank != 0 || isRequested { silence() }
         // A parent may have left them blocked (threads of a dispatch queue have, and children inherit that).
         var wanted = sigset_t()
         sigemptyset(&wanted)

@@ -31,7 +31,7 @@ extension VergenceCommand {
             leaveSilently(error.exitCode)
         case let error as CommonFailure:
             // Every rank has this one: rank 0 says it, without its name.
-            if Launcher.rankHint != 0 { leaveSilently(error.exitCode) }
+            if Launcher.current.rank != 0 { leaveSilently(error.exitCode) }
             complain("", error.description)
             leave(with: error.exitCode)
         case let error as any ExitCoding:
@@ -42,7 +42,7 @@ extension VergenceCommand {
             // Help, version and errors of the argument parser, which every rank has.
             let code = exitCode(for: error)
             if code.isSuccess || code == .validationFailure {
-                if Launcher.rankHint != 0 { leaveSilently(code.isSuccess ? .done : .usage) }
+                if Launcher.current.rank != 0 { leaveSilently(code.isSuccess ? .done : .usage) }
                 if code.isSuccess { exit(withError: error) }
                 complain("", UsageMessage.line(for: error, root: Self.self))
                 leave(with: .usage)
@@ -59,7 +59,7 @@ extension VergenceCommand {
     /// What all ranks find out at the same moment, such as a loss that is no number, is said once: when rank 0 leaves, the
     /// launcher ends those who wait here.
     private static func letRankZeroSpeakFirst() {
-        if Launcher.current.isUnderLauncher && Launcher.rankHint != 0 { awaitLauncher() }
+        if Launcher.current.isUnderLauncher && Launcher.current.rank != 0 { awaitLauncher() }
     }
 
     /// A launcher ends all ranks soon after one leaves, so a silent rank gives the one that speaks time to do so.

@@ -100,14 +100,13 @@ struct TrainCommand: ParsableCommand {
         @Option(help: help("threads")) var threads: String?
         @Option(help: help("checkpoint-every")) var checkpointEvery: String?
         @Option(help: help("validate-every")) var validateEvery: String?
-        @Option(help: help("log-every")) var logEvery: String?
         @Option(help: help("samples")) var samples: String?
         @Flag(name: .customLong("check-nan"), help: help("check-nan")) var checkNaN = false
 
         var given: [(String, String?)] {
             [
                 ("threads", threads), ("checkpoint-every", checkpointEvery), ("validate-every", validateEvery),
-                ("log-every", logEvery), ("samples", samples), ("check-nan", checkNaN ? "true" : nil),
+                ("samples", samples), ("check-nan", checkNaN ? "true" : nil),
             ]
         }
     }
@@ -164,8 +163,8 @@ struct TrainCommand: ParsableCommand {
     func run() throws {
         if dryRun {
             let launch = Launcher.current
-            guard Launcher.rankHint == 0 else { return }
-            try DryRun.print(resolved(), ranks: max(ranks, launch.isUnderLauncher ? Launcher.worldSizeHint : 1))
+            guard Launcher.current.rank == 0 else { return }
+            try DryRun.print(resolved(), ranks: max(ranks, launch.isUnderLauncher ? Launcher.current.worldSize : 1))
             return
         }
         try TrainingRanks.run(self)

@@ -12,7 +12,7 @@ final class TrainingConsole: TrainingObserver {
     private var progress: ProgressReporter?
     private var stepTable: MetricsCSV?
     private var epochTable: MetricsCSV?
-    private var startStep = 0
+    private var validationColumns: [String] = []
     /// The first error of writing a table: a full disk must not go unnoticed, nor end the step that is under way.
     private var failure: (any Error)?
 
@@ -22,30 +22,35 @@ final class TrainingConsole: TrainingObserver {
         isResumed = resume
     }
 
-    func started(at step: Int, of totalSteps: Int, description: [String]) {
+    func started(at step: Int, of totalSteps: Int, description: [String], losses: [String], validation: [String]) {
         for line in description { Console.note(line) }
         Console.note(step == 0 ? "\(totalSteps) steps into \(folder.path)" : "going on at step \(step) of \(totalSteps)")
-        startStep = step
         progress = ProgressReporter(task: "train", position: step, total: totalSteps)
         let host = HostInfo.current()
         let text = "\(host.summary)\nstarted at step \(step): \(ISO8601DateFormatter().string(from: Date()))\n"
         let old = (try? Files.read(folder.machinePath, limit: 1 << 20)).map { String(decoding: $0, as: UTF8.self) } ?? ""
-        attempt { try AtomicFileWriter.write(old + text, to: folder.machinePath) }
+        attempt {
+            try AtomicFileWriter.write(old + text, to: folder.machinePath)
+            let resumeBelow = isResumed ? step + 1 : nil
+            stepTable = try MetricsCSV(
+                path: folder.stepsPath,
+                columns: ["step", "epoch"] + losses
+                    + ["lr", "gradient_norm", "seconds", "data_wait_seconds", "communication_seconds"],
+                resumeBelow: resumeBelow)
+            epochTable = try MetricsCSV(
+                path: folder.metricsPath,
+                columns: ["step", "epoch"] + losses.map { "train_\($0)" } + validation.map { "val_\($0)" }
+                    + ["lr", "seconds"], resumeBelow: resumeBelow)
+        }
+        validationColumns = validation
     }
 
     func finished(_ report: StepReport) {
         progress?.update(
             position: report.step, items: report.pairs, loss: report.losses.first?.value,
             dataWaitSeconds: report.dataWaitSeconds, communicationSeconds: report.communicationSeconds)
+        let epoch = (report.step - 1) / report.stepsPerEpoch + 1
         attempt {
-            if stepTable == nil {
-                stepTable = try MetricsCSV(
-                    path: folder.stepsPath,
-                    columns: ["step", "epoch"] + report.losses.map(\.name)
-                        + ["lr", "gradient_norm", "seconds", "data_wait_seconds", "communication_seconds"],
-                    resumeBelow: isResumed ? startStep + 1 : nil)
-            }
-            let epoch = (report.step - 1) / report.stepsPerEpoch + 1
             try stepTable?.append(
                 [CSVCell(report.step), CSVCell(epoch)] + report.losses.map { CSVCell($0.value) }
                     + [
@@ -56,19 +61,8 @@ final class TrainingConsole: TrainingObserver {
     }
 
     func finished(_ report: EpochReport) {
+        let validation = validationColumns.map { name in CSVCell(report.validation.first { $0.name == name }?.value) }
         attempt {
-            if epochTable == nil {
-                epochTable = try MetricsCSV(
-                    path: folder.metricsPath,
-                    columns: ["step", "epoch"] + report.trainingLosses.map { "train_\($0.name)" }
-                        + report.validation.map { "val_\($0.name)" } + ["lr", "seconds"],
-                    resumeBelow: isResumed ? startStep + 1 : nil)
-            }
-            let validation: [CSVCell] = epochTable.map { table in
-                table.columns.filter { $0.hasPrefix("val_") }.map { column in
-                    CSVCell(report.validation.first { "val_\($0.name)" == column }?.value)
-                }
-            } ?? []
             try epochTable?.append(
                 [CSVCell(report.step), CSVCell(report.epoch)] + report.trainingLosses.map { CSVCell($0.value) }
                     + validation + [CSVCell(report.learningRate), CSVCell(report.seconds)])

@@ -18,7 +18,7 @@ enum TrainingRanks {
                 configuration = try communication.agreeing { try command.resolved() }
                 InterruptSignal.install()
                 outcome = try runOne(
-                    configuration, resume: command.resume, ranksOnHost: Launcher.localWorldSizeHint, communication)
+                    configuration, resume: command.resume, ranksOnHost: Launcher.current.ranksOnHost, communication)
             } catch {
                 // Not by unwinding, which would wait for ranks that wait for this one.
                 VergenceCommand.leave(error)
@@ -48,7 +48,7 @@ enum TrainingRanks {
         var words = [CommandLine.arguments.first ?? "vergence", "train", "--run", configuration.run, "--resume"]
         if ranksInProcess > 1 { words += ["--ranks", "\(ranksInProcess)"] }
         if Launcher.current.isUnderLauncher {
-            words = ["mpirun", "-np", "\(Launcher.worldSizeHint)", "--bind-to", "none"] + words
+            words = ["mpirun", "-np", "\(Launcher.current.worldSize)", "--bind-to", "none"] + words
         }
         return words.map(quoted).joined(separator: " ")
     }
@@ -117,12 +117,12 @@ enum TrainingRanks {
                         results.withLock { $0.outcomes.append(outcome) }
                     } catch {
                         // Before the communication thread is waited for, which may be waiting for this rank.
-                        communicator.poison("\(error)")
+                        communicator.poison(error)
                         throw error
                     }
                 } catch {
                     results.withLock { $0.failures.append((communicator.rank, error)) }
-                    communicator.poison("\(error)")
+                    communicator.poison(error)
                 }
             }
         }

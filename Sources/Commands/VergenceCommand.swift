@@ -29,14 +29,30 @@ public struct VergenceCommand: ParsableCommand {
 public struct LaunchEnvironment: Sendable {
     /// Whether a launcher started this process as one of several ranks.
     public let isUnderLauncher: Bool
+    /// Rank, number of ranks, and number of ranks on this host, as the launcher's environment says: for what happens
+    /// before ranks can talk.
+    public let rank: Int
+    public let worldSize: Int
+    public let ranksOnHost: Int
+    /// What looks wrong about the launch, in one line.
+    public let warning: String?
     /// Joins the other ranks. Called on the thread that will do all communication.
     public let makeCommunicator: @Sendable () throws -> any Communicator
 
-    public init(isUnderLauncher: Bool, makeCommunicator: @escaping @Sendable () throws -> any Communicator) {
+    public init(
+        isUnderLauncher: Bool, rank: Int, worldSize: Int, ranksOnHost: Int, warning: String?,
+        makeCommunicator: @escaping @Sendable () throws -> any Communicator
+    ) {
         self.isUnderLauncher = isUnderLauncher
+        self.rank = rank
+        self.worldSize = worldSize
+        self.ranksOnHost = ranksOnHost
+        self.warning = warning
         self.makeCommunicator = makeCommunicator
     }
 
     /// One process, no launcher.
-    public static let solo = LaunchEnvironment(isUnderLauncher: false) { SoloCommunicator() }
+    public static let solo = LaunchEnvironment(
+        isUnderLauncher: false, rank: 0, worldSize: 1, ranksOnHost: 1, warning: nil
+    ) { SoloCommunicator() }
 }

@@ -2,27 +2,197 @@ import Basics
 import CMPI
 import Collectives
 import Glibc
+import Synchronization
 
-/// Ranks over MPI. Must be made and used on one thread: MPI is started FUNNELED there.
+/// Ranks over MPI. Must be made, used and finished on one thread: MPI is started FUNNELED there.
+///
+/// Arrays travel as plain sends and receives rather than in MPI's own collective calls: those have 32-bit counts and
+/// offsets, and their non-blocking forms choose worse algorithms. Every call polls with short sleeps, because MPI's
+/// blocking calls spin, on a core that compute threads need.
 public final class MPICommunicator: Communicator, @unchecked Sendable {
     public let rank: Int
     public let worldSize: Int
     public let hostName: String
-    private let world: MPI_Comm
+    private let communicator: MPI_Comm
+    private let owner = pthread_self()
+    private let wantedAbort = Atomic<Int32>(-1)
+    /// Longest single message, in floats; longer ones go in parts.
+    private let longestMessage: Int
+    private var requests: [MPI_Request?] = []
 
-    /// Starts MPI.
+    /// One tag for all arrays: messages between two ranks keep their order.
+    private static let tag: Int32 = 1
+
+    /// Starts MPI and meets the other ranks.
     /// - Throws: `CommunicationError` in MPI's words.
-    public init() throws {
+    public convenience init() throws { try self.init(longestMessage: 1 << 28) }
+
+    /// - Parameter longestMessage: floats per message, below 2³¹; tests make it small.
+    public init(longestMessage: Int) throws {
+        precondition(longestMessage > 0 && longestMessage <= Int(Int32.max), "messages of \(longestMessage) floats")
+        self.longestMessage = longestMessage
+        hostName = HostName.current
+        cmpi_sleep_precisely()
         var provided: Int32 = 0
         try Self.check(MPI_Init_thread(nil, nil, Int32(MPI_THREAD_FUNNELED), &provided), "start MPI")
-        world = cmpi_comm_world()
-        MPI_Comm_set_errhandler(world, cmpi_errors_return())
+        guard provided >= Int32(MPI_THREAD_FUNNELED) else {
+            throw CommunicationError(
+                "this MPI allows no threads beside its own; use one built with MPI_THREAD_FUNNELED or more",
+                exitCode: .usage)
+        }
+        communicator = cmpi_comm_world()
+        MPI_Comm_set_errhandler(communicator, cmpi_errors_return())
         var (rank, size): (Int32, Int32) = (0, 0)
-        try Self.check(MPI_Comm_rank(world, &rank), "ask for the rank")
-        try Self.check(MPI_Comm_size(world, &size), "ask for the number of ranks")
+        try Self.check(MPI_Comm_rank(communicator, &rank), "ask MPI for the rank")
+        try Self.check(MPI_Comm_size(communicator, &size), "ask MPI for the number of ranks")
         self.rank = Int(rank)
         worldSize = Int(size)
-        hostName = HostName.current
+    }
+
+    /// Library and version, e.g. `Open MPI v4.1.4`, for reports.
+    public static var libraryVersion: String {
+        var text = [CChar](repeating: 0, count: Int(MPI_MAX_LIBRARY_VERSION_STRING) + 1)
+        var length: Int32 = 0
+        guard MPI_Get_library_version(&text, &length) == MPI_SUCCESS else { return "unknown MPI" }
+        let line = String(decoding: text.prefix(Int(length)).map(UInt8.init(bitPattern:)), as: UTF8.self)
+        return String(line.prefix { $0 != "," && $0 != "\n" })
+    }
+
+    // MARK: Arrays
+
+    public func allToAll(
+        send: UnsafePointer<Float>, sendCounts: [Int], sendOffsets: [Int],
+        receive: UnsafeMutablePointer<Float>, receiveCounts: [Int], receiveOffsets: [Int]
+    ) throws {
+        if receiveCounts[rank] > 0 {
+            (receive + receiveOffsets[rank]).update(from: send + sendOffsets[rank], count: receiveCounts[rank])
+        }
+        try transfer(
+            from: { (send + sendOffsets[$0], sendCounts[$0]) },
+            into: { (receive + receiveOffsets[$0], receiveCounts[$0]) })
+    }
+
+    public func allGather(_ buffer: UnsafeMutablePointer<Float>, counts: [Int], offsets: [Int]) throws {
+        try transfer(
+            from: { _ in (UnsafePointer(buffer + offsets[rank]), counts[rank]) },
+            into: { (buffer + offsets[$0], counts[$0]) })
+    }
+
+    /// Exchanges one array with every other rank. Each starts with its neighbour, so that not all send to rank 0 first.
+    private func transfer(
+        from source: (Int) -> (UnsafePointer<Float>, Int), into target: (Int) -> (UnsafeMutablePointer<Float>, Int)
+    ) throws {
+        requests.removeAll(keepingCapacity: true)
+        for distance in 1..<max(1, worldSize) {
+            let other = (rank + worldSize - distance) % worldSize
+            let (floats, count) = target(other)
+            try forEachPart(of: count) { start, length in
+                try post { MPI_Irecv(floats + start, length, cmpi_float(), Int32(other), Self.tag, communicator, &$0) }
+            }
+        }
+        for distance in 1..<max(1, worldSize) {
+            let other = (rank + distance) % worldSize
+            let (floats, count) = source(other)
+            try forEachPart(of: count) { start, length in
+                try post { MPI_Isend(floats + start, length, cmpi_float(), Int32(other), Self.tag, communicator, &$0) }
+            }
+        }
+        try poll("exchange arrays") { done in
+            MPI_Testall(Int32(requests.count), &requests, &done, cmpi_statuses_ignore())
+        }
+    }
+
+    private func forEachPart(of count: Int, _ body: (_ start: Int, _ length: Int32) throws -> Void) rethrows {
+        for start in stride(from: 0, to: count, by: longestMessage) {
+            try body(start, Int32(min(longestMessage, count - start)))
+        }
+    }
+
+    private func post(_ start: (inout MPI_Request?) -> Int32) throws {
+        var request: MPI_Request? = cmpi_request_null()
+        try Self.check(start(&request), "exchange arrays")
+        requests.append(request)
+    }
+
+    // MARK: Small things
+
+    public func allGather(_ bytes: [UInt8]) throws -> [[UInt8]] {
+        var counts = [Int](repeating: 0, count: worldSize)
+        var ours = bytes.count
+        try counts.withUnsafeMutableBytes { counts in
+            try withUnsafeMutableBytes(of: &ours) { ours in
+                try complete("gather lengths") {
+                    MPI_Iallgather(
+                        ours.baseAddress, Int32(ours.count), cmpi_byte(), counts.baseAddress, Int32(ours.count),
+                        cmpi_byte(), communicator, &$0)
+                }
+            }
+        }
+        // Everybody sees the same lengths, so everybody throws, or nobody.
+        let total = counts.reduce(0, +)
+        guard total <= Int(Int32.max) else {
+            throw CommunicationError("messages of \(total) bytes are too long to gather", exitCode: .internalFault)
+        }
+        var offsets: [Int] = []
+        for index in counts.indices { offsets.append(index == 0 ? 0 : offsets[index - 1] + counts[index - 1]) }
+        var all = [UInt8](repeating: 0, count: max(1, total))
+        // MPI reads its argument arrays until the call is complete: they stay in place around the wait.
+        try counts.map(Int32.init).withUnsafeBufferPointer { countsOfMPI in
+            try offsets.map(Int32.init).withUnsafeBufferPointer { offsetsOfMPI in
+                try bytes.withUnsafeBytes { ours in
+                    try all.withUnsafeMutableBytes { theirs in
+                        try complete("gather messages") {
+                            MPI_Iallgatherv(
+                                ours.baseAddress, Int32(ours.count), cmpi_byte(), theirs.baseAddress,
+                                countsOfMPI.baseAddress, offsetsOfMPI.baseAddress, cmpi_byte(), communicator, &$0)
+                        }
+                    }
+                }
+            }
+        }
+        return zip(offsets, counts).map { Array(all[$0..<($0 + $1)]) }
+    }
+
+    public func broadcast(_ bytes: UnsafeMutableRawBufferPointer, root: Int) throws {
+        let longest = 1 << 30
+        for start in stride(from: 0, to: bytes.count, by: longest) {
+            let part = UnsafeMutableRawBufferPointer(rebasing: bytes[start..<min(start + longest, bytes.count)])
+            try complete("broadcast") {
+                MPI_Ibcast(part.baseAddress, Int32(part.count), cmpi_byte(), Int32(root), communicator, &$0)
+            }
+        }
+    }
+
+    public func barrier() throws { try complete("meet the other ranks") { MPI_Ibarrier(communicator, &$0) } }
+
+    /// Starts a non-blocking call and waits for it.
+    private func complete(_ action: String, _ start: (inout MPI_Request?) -> Int32) throws {
+        var request: MPI_Request? = cmpi_request_null()
+        try Self.check(start(&request), action)
+        try poll(action) { done in MPI_Test(&request, &done, cmpi_status_ignore()) }
+    }
+
+    // MARK: Waiting and ending
+
+    /// Asks until done, asleep in between. Nine questions at a time, because Open MPI looks at TCP in every eighth call
+    /// only. Sleeps are short at first, so that a small message in shared memory costs microseconds, and longest once ten
+    /// milliseconds have passed: then a rank is late, and looking more often would take a tenth of a core.
+    private func poll(_ action: String, _ test: (inout Int32) -> Int32) throws {
+        var done: Int32 = 0
+        var pauseNanoseconds = 2_000
+        var pauseCount = 0
+        while true {
+            for _ in 0..<9 {
+                try Self.check(test(&done), action)
+                if done != 0 { return }
+            }
+            let code = wantedAbort.load(ordering: .relaxed)
+            if code >= 0 { abortNow(code) }
+            var pause = timespec(tv_sec: 0, tv_nsec: pauseNanoseconds)
+            nanosleep(&pause, nil)
+            pauseCount += 1
+            pauseNanoseconds = min(pauseCount < 100 ? 100_000 : 300_000, pauseNanoseconds * 2)
+        }
     }
 
     private static func check(_ code: Int32, _ action: String) throws {
@@ -30,106 +200,25 @@ public final class MPICommunicator: Communicator, @unchecked Sendable {
         var text = [CChar](repeating: 0, count: Int(MPI_MAX_ERROR_STRING) + 1)
         var length: Int32 = 0
         MPI_Error_string(code, &text, &length)
-        let message = String(decoding: text.prefix(Int(length)).map(UInt8.init(bitPattern:)), as: UTF8.self)
-        throw CommunicationError("cannot \(action): \(message)")
-    }
-
-    /// Waits for a request without holding a core that compute threads need: MPI's own waits spin.
-    ///
-    /// Progress over TCP happens in every eighth call, hence nine tests before each sleep; short at first, so that a
-    /// message in shared memory costs microseconds.
-    private func wait(_ request: inout MPI_Request?, _ action: String) throws {
-        var done: Int32 = 0
-        var nanoseconds = 5_000
-        while true {
-            for _ in 0..<9 {
-                try Self.check(MPI_Test(&request, &done, cmpi_status_ignore()), action)
-                if done != 0 { return }
-            }
-            var pause = timespec(tv_sec: 0, tv_nsec: nanoseconds)
-            nanosleep(&pause, nil)
-            nanoseconds = min(100_000, nanoseconds * 2)
-        }
-    }
-
-    /// MPI counts are Int32.
-    private static func int32(_ values: [Int]) throws -> [Int32] {
-        try values.map {
-            guard let value = Int32(exactly: $0) else {
-                throw CommunicationError("a message of \($0) floats is too long for MPI", exitCode: .internalFault)
-            }
-            return value
-        }
-    }
-
-    public func allToAll(
-        send: UnsafePointer<Float>, sendCounts: [Int], sendOffsets: [Int],
-        receive: UnsafeMutablePointer<Float>, receiveCounts: [Int], receiveOffsets: [Int]
-    ) throws {
-        let (counts, offsets) = (try Self.int32(sendCounts), try Self.int32(sendOffsets))
-        let (ourCounts, ourOffsets) = (try Self.int32(receiveCounts), try Self.int32(receiveOffsets))
-        // MPI keeps the arrays until the operation is complete, so they stay pinned around the wait.
-        try counts.withUnsafeBufferPointer { counts in
-            try offsets.withUnsafeBufferPointer { offsets in
-                try ourCounts.withUnsafeBufferPointer { ourCounts in
-                    try ourOffsets.withUnsafeBufferPointer { ourOffsets in
-                        var request: MPI_Request?
-                        try Self.check(
-                            MPI_Ialltoallv(
-                                send, counts.baseAddress, offsets.baseAddress, cmpi_float(), receive,
-                                ourCounts.baseAddress, ourOffsets.baseAddress, cmpi_float(), world, &request),
-                            "exchange partial sums")
-                        try wait(&request, "exchange partial sums")
-                    }
-                }
-            }
-        }
-    }
-
-    public func allGather(_ buffer: UnsafeMutablePointer<Float>, counts: [Int], offsets: [Int]) throws {
-        let (counts, offsets) = (try Self.int32(counts), try Self.int32(offsets))
-        try counts.withUnsafeBufferPointer { counts in
-            try offsets.withUnsafeBufferPointer { offsets in
-                var request: MPI_Request?
-                try Self.check(
-                    MPI_Iallgatherv(
-                        cmpi_in_place(), 0, cmpi_float(), buffer, counts.baseAddress, offsets.baseAddress,
-                        cmpi_float(), world, &request),
-                    "gather results")
-                try wait(&request, "gather results")
-            }
-        }
-    }
-
-    public func allGather(_ bytes: [UInt8]) throws -> [[UInt8]] {
-        var mine = Int32(bytes.count)
-        var counts = [Int32](repeating: 0, count: worldSize)
-        try barrier()
-        try Self.check(
-            MPI_Allgather(&mine, Int32(4), cmpi_byte(), &counts, Int32(4), cmpi_byte(), world), "gather lengths")
-        var offsets: [Int32] = []
-        var total: Int32 = 0
-        for count in counts {
-            offsets.append(total)
-            let (sum, overflow) = total.addingReportingOverflow(count)
-            if overflow { throw CommunicationError("messages are too long together", exitCode: .internalFault) }
-            total = sum
-        }
-        var all = [UInt8](repeating: 0, count: max(1, Int(total)))
-        try Self.check(
-            MPI_Allgatherv(bytes, mine, cmpi_byte(), &all, counts, offsets, cmpi_byte(), world), "gather messages")
-        return (0..<worldSize).map { Array(all[Int(offsets[$0])..<(Int(offsets[$0]) + Int(counts[$0]))]) }
-    }
-
-    public func barrier() throws {
-        var request: MPI_Request?
-        try Self.check(MPI_Ibarrier(world, &request), "meet the other ranks")
-        try wait(&request, "meet the other ranks")
+        let words = text.prefix(Int(length)).prefix { $0 != 10 }.map(UInt8.init(bitPattern:))
+        throw CommunicationError(
+            "cannot \(action): \(String(decoding: words, as: UTF8.self)); start again from the last checkpoint")
     }
 
     public func abort(_ code: ExitCode) -> Never {
-        MPI_Abort(world, code.rawValue)
-        exit(code.rawValue)
+        fflush(nil)
+        if pthread_equal(pthread_self(), owner) != 0 { abortNow(code.rawValue) }
+        // MPI belongs to its owner, which looks for this wish whenever it waits. If it doesn't come to it (because it
+        // computes, or is stuck), ending without leaving MPI makes the launcher end the other ranks, only later.
+        wantedAbort.store(code.rawValue, ordering: .relaxed)
+        var pause = timespec(tv_sec: 2, tv_nsec: 0)
+        nanosleep(&pause, nil)
+        _exit(code.rawValue)
+    }
+
+    private func abortNow(_ code: Int32) -> Never {
+        MPI_Abort(communicator, code)
+        _exit(code)
     }
 
     public func finish() { MPI_Finalize() }

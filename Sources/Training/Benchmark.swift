@@ -49,7 +49,7 @@ public enum Benchmark {
             memory: .inference(parameters: state.parameterArena, statistics: state.inferenceStatistics),
             kernels: kernels)
         fill(executor)
-        return try measure(executor, repetitions: repetitions, profile: profile) { executor.run(.deterministic) }
+        return measure(executor, repetitions: repetitions, profile: profile) { executor.run(.deterministic) }
     }
 
     private static func check(batch: Int, repetitions: Int) throws {

@@ -14,34 +14,34 @@ public final class LaneExchange {
     public let share: Range<Int>
     /// The mean over all lanes, after `finish`.
     public let mean: FloatArena
+    /// The lane computed last.
     private let lane: FloatArena
-    private let merges: [Int]
+    private let fold: LaneFold
     private let buckets: [ReducedLayout.Bucket]
     private let communication: CommunicationThread
-    private let reducer: Box<TreeReducer>
-    private var partials: [FloatArena] = []
-    private var depth = 0
+    private let reducer: TreeReducer
+    /// Partial sums of lanes before the last, numbered as in `fold`.
+    private let partials: [FloatArena]
     private var finishedLanes = 0
     private var submitted = 0
 
-    private struct Box<Value>: @unchecked Sendable { let value: Value }
-
+    /// - Throws: `Failure` (usage) if there are fewer lanes than ranks.
     public init(engine: LaneEngine, lanes: Int, communication: CommunicationThread) throws {
         let communicator = communication.communicator
         share = try LaneTree.share(rank: communicator.rank, worldSize: communicator.worldSize, lanes: lanes)
-        merges = LaneTree.merges(of: lanes, within: share)
-        lane = engine.result
-        mean = FloatArena(count: lane.count)
         buckets = engine.layout.buckets(of: engine.network.graph, elementCount: Self.bucketElementCount)
+        reducer = try TreeReducer(
+            communicator: communicator, lanes: lanes, longestSpan: buckets.map(\.range.count).max() ?? 0)
+        let fold = reducer.fold
+        self.fold = fold
+        let lane = engine.result
+        self.lane = lane
+        mean = FloatArena(count: lane.count)
         self.communication = communication
-        let longest = buckets.map(\.range.count).max() ?? 0
-        reducer = Box(value: try TreeReducer(communicator: communicator, lanes: lanes, longestSpan: longest))
-        var (depth, deepest) = (0, 0)
-        for count in merges.dropLast() {
-            depth += 1 - count
-            deepest = max(deepest, depth)
+        // The last lane is folded from where it was computed.
+        partials = (0..<(fold.steps.dropLast().map { $0.buffer + 1 }.max() ?? 0)).map { _ in
+            FloatArena(count: lane.count)
         }
-        partials = (0..<deepest).map { _ in FloatArena(count: lane.count) }
     }
 
     private var isLastLane: Bool { finishedLanes == share.count - 1 }
@@ -59,43 +59,32 @@ public final class LaneExchange {
     public func laneFinished() {
         defer { finishedLanes += 1 }
         guard !isLastLane else { return }
-        let count = merges[finishedLanes]
-        if count == 0 {
-            partials[depth].base.update(from: lane.base, count: lane.count)
-            depth += 1
-        } else {
-            Self.fold(lane, onto: partials, depth: depth, merges: count, range: 0..<lane.count)
-            depth -= count - 1
+        let step = fold.steps[finishedLanes]
+        partials[step.buffer].base.update(from: lane.base, count: lane.count)
+        for addition in step.additions {
+            LaneFold.add(partials[addition.from].base, to: partials[addition.into].base, count: lane.count)
         }
     }
 
-    /// Adds a lane onto the topmost partial sum, that onto the one below it, and so on, `merges` additions in all.
-    private static func fold(
-        _ lane: FloatArena, onto partials: [FloatArena], depth: Int, merges: Int, range: Range<Int>
-    ) {
-        for merge in 0..<merges {
-            let target = partials[depth - 1 - merge].base
-            let source = merge == 0 ? lane.base : partials[depth - merge].base
-            for i in range { target[i] += source[i] }
-        }
-    }
-
+    /// Folds the last lane in and exchanges, on the communication thread.
     private func submit(_ range: Range<Int>) {
-        let (partials, lane, depth, mean, reducer) = (partials, lane, depth, mean, reducer)
-        let count = merges[share.count - 1]
-        let job: @Sendable () throws -> Void = {
-            Self.fold(lane, onto: partials, depth: depth, merges: count, range: range)
-            var sums = partials.prefix(count == 0 ? depth : depth - count + 1).map { $0.base + range.lowerBound }
-            if count == 0 { sums.append(lane.base + range.lowerBound) }
-            try reducer.value.reduce(sums, count: range.count, into: mean.base + range.lowerBound)
+        let (step, subtreeCount) = (fold.steps[share.count - 1], fold.subtrees.count)
+        let (partials, lane, mean, reducer) = (partials, lane, mean, reducer)
+        communication.submit { _ in
+            func span(_ buffer: Int) -> UnsafeMutablePointer<Float> {
+                (buffer == step.buffer ? lane : partials[buffer]).base + range.lowerBound
+            }
+            for addition in step.additions {
+                LaneFold.add(span(addition.from), to: span(addition.into), count: range.count)
+            }
+            try reducer.reduce((0..<subtreeCount).map(span), count: range.count, into: mean.base + range.lowerBound)
         }
-        communication.submit { _ in try job() }
     }
 
     /// Waits until the mean over all lanes is complete, and starts over.
     public func finish() throws {
         precondition(finishedLanes == share.count && submitted == buckets.count, "a step with \(finishedLanes) lanes")
         try communication.waitForAll()
-        (depth, finishedLanes, submitted) = (0, 0, 0)
+        (finishedLanes, submitted) = (0, 0)
     }
 }

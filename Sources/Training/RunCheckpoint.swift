@@ -47,18 +47,17 @@ public enum RunCheckpoint {
         path: String, state: ModelState, optimizer: any Optimizer, position: RunPosition, identity: CheckpointIdentity,
         kernelSet: String
     ) throws {
-        var tensors = state.exported().map { ($0.name, $0.shape, SafeTensorsWriter.Content.floats($0.values)) }
+        var tensors = state.exported().map { SafeTensorsWriter.Tensor($0.name, $0.shape, $0.values) }
         for slot in state.statisticSlots {
             let values = Array(state.trainingStatistics[slot.offset..<(slot.offset + slot.count)])
-            tensors.append(("training.\(slot.name)", [slot.count], .floats(values)))
+            tensors.append(.init("training.\(slot.name)", [slot.count], values))
         }
         for (name, arena) in optimizer.stateArenas {
             for parameter in state.parameters {
                 tensors.append(
-                    (
+                    .init(
                         "optimizer.\(name).\(parameter.name)", parameter.externalShape,
-                        .floats(parameter.exported(from: arena.base))
-                    ))
+                        parameter.exported(from: arena.base)))
             }
         }
         try SafeTensorsWriter.write(

@@ -45,7 +45,6 @@ public struct RunConfiguration: Sendable, Equatable {
     public var threads = 0
     public var checkpointEvery = 200
     public var validateEvery = 1
-    public var logEvery = 10
     public var samples = 4
     public var checkNaN = false
 
@@ -106,8 +105,6 @@ extension RunConfiguration {
             "checkpoint-every", "records", "steps between checkpoints", \.checkpointEvery, 1...Int.max, mayChange: true),
         integer(
             "validate-every", "records", "epochs between validations", \.validateEvery, 1...Int.max, mayChange: true),
-        integer("log-every", "records", "steps between lines when output is no terminal", \.logEvery, 1...Int.max,
-            mayChange: true),
         integer("samples", "records", "validation pairs drawn as pictures", \.samples, 0...64, mayChange: true),
         boolean("check-nan", "debugging", "look at every result; name the first bad node", \.checkNaN, mayChange: true),
     ]

@@ -4,8 +4,8 @@ import Models
 import Streaming
 import Tensors
 
-/// A sheet of what the network makes of some records: a row per record with left view, right view, disparity of the left
-/// view, the rebuilt right view, and its error.
+/// A sheet of what the network makes of some records: a row per record with left view, right view, the exact disparity of
+/// the left view if the record has it, the network's disparity (in the same colours), the rebuilt right view, its error.
 public final class SamplePictures {
     private var rows: [PixelArray] = []
 
@@ -25,7 +25,18 @@ public final class SamplePictures {
         let (left, right) = (batch.left.base + position * count, batch.right.base + position * count)
         var pictures = [picture(left), picture(right)]
         if let map = validator.maps.first(where: { $0.eye == .left }), let view = validator.output(map.output) {
-            pictures.append(ContactSheet.displayable(PixelArray(height: height, width: width, channels: 1, floats: Array(view.buffer))))
+            let found = PixelArray(height: height, width: width, channels: 1, floats: Array(view.buffer))
+            var range = Colormap.range(of: found) ?? 0...1
+            if let base = batch.disparity?.base {
+                let truth = PixelArray(
+                    height: height, width: width, channels: 1,
+                    floats: Array(UnsafeBufferPointer(start: base + position * height * width, count: height * width)))
+                if let known = Colormap.range(of: truth) {
+                    range = known
+                    pictures.append(Colormap.colours(of: truth, in: known))
+                }
+            }
+            pictures.append(Colormap.colours(of: found, in: range))
         }
         if let rebuilt = validator.reconstructions.first(where: { $0.eye == .right }),
             let view = validator.output(rebuilt.output)

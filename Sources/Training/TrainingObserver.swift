@@ -28,7 +28,10 @@ public struct EpochReport: Sendable {
 
 /// Who is told how a run goes. Only rank 0 has one.
 public protocol TrainingObserver: AnyObject {
-    func started(at step: Int, of totalSteps: Int, description: [String])
+    /// - Parameters:
+    ///   - losses: names of the losses of every step.
+    ///   - validation: names of what is measured at validations; empty without validation records.
+    func started(at step: Int, of totalSteps: Int, description: [String], losses: [String], validation: [String])
     func finished(_ report: StepReport)
     func finished(_ report: EpochReport)
     func remark(_ text: String)

@@ -1,4 +1,5 @@
 import Basics
+import Checkpoints
 import Collectives
 import Execution
 import Kernels
@@ -85,10 +86,15 @@ public final class TrainingSession {
             model: parts.network.name, settings: configuration.resolvedSettings(of: parts.network),
             height: parts.data.height, width: parts.data.width, configuration: configuration.identityText,
             data: parts.data.rootHash)
+        try Self.requireEqualRanks(identity, kernels, communication)
         let (identity, state, optimizer) = (identity, state, optimizer)
         let restored = try communication.together { () -> (position: RunPosition, kernelSet: String)? in
             if resume {
-                if isFirst { try folder.createFolders() }
+                if isFirst {
+                    try folder.createFolders()
+                    // What a killed writer left.
+                    _ = try CheckpointFolder(path: folder.checkpointFolder).removeStalePartials()
+                }
                 return try RunCheckpoint.read(
                     path: folder.lastCheckpoint, state: state, optimizer: optimizer, identity: identity)
             }
@@ -111,6 +117,34 @@ public final class TrainingSession {
         }
     }
 
+    /// Ranks that read other data, have another configuration or compute with other kernels would drift apart in silence.
+    /// - Throws: `Failure` (usage) on every rank, naming the first rank that differs from rank 0.
+    private static func requireEqualRanks(
+        _ identity: CheckpointIdentity, _ kernels: KernelContext, _ communication: CommunicationThread
+    ) throws {
+        let host = communication.communicator.hostName
+        let mine = [
+            host, kernels.setName, identity.data, "\(identity.height)x\(identity.width)",
+            identity.model + " " + identity.settingsText + " " + identity.configuration,
+        ]
+        let text = Array(mine.joined(separator: "\n").utf8)
+        let all = try communication.run { try $0.allGather(text) }.map {
+            String(decoding: $0, as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+        }
+        let names = ["", "kernels", "data set", "size", "configuration"]
+        let remedies = [
+            "", "set OPENBLAS_CORETYPE to one set that all hosts have", "copy the same data set to every host",
+            "copy the same data set to every host", "start all ranks with the same options and files",
+        ]
+        for (rank, theirs) in all.enumerated() where theirs.dropFirst() != all[0].dropFirst() {
+            guard let field = names.indices.dropFirst().first(where: { theirs[$0] != all[0][$0] }) else { continue }
+            throw Failure(
+                .usage,
+                "rank \(rank) (\(theirs[0])) and rank 0 (\(all[0][0])) differ in \(names[field]): '\(theirs[field])' and "
+                    + "'\(all[0][field])'; \(remedies[field])")
+        }
+    }
+
     /// What a user should know before step 0, one line each.
     public var description: [String] {
         func counted(_ count: Int, _ noun: String) -> String { "\(count) \(noun)\(count == 1 ? "" : "s")" }
@@ -129,7 +163,9 @@ public final class TrainingSession {
     /// Trains to the end, or until somebody asks to stop.
     /// - Throws: whatever stops this rank; the caller must see to it that the other ranks end too.
     public func run() throws -> Outcome {
-        observer?.started(at: position.step, of: totalSteps, description: description)
+        observer?.started(
+            at: position.step, of: totalSteps, description: description, losses: engine.layout.lossNames,
+            validation: try validationColumns())
         defer { observer?.ended() }
         if position.step >= totalSteps {
             observer?.remark("the run has its \(totalSteps) steps already; give more --epochs or --steps to go on")
@@ -233,6 +269,13 @@ public final class TrainingSession {
                 pairs: order.globalBatch, seconds: monotonicSeconds() - start,
                 dataWaitSeconds: loader.waitSeconds - waitBefore, communicationSeconds: communicated - computed))
         return mean.base[layout.stopOffset] > 0
+    }
+
+    /// What validations of this run measure.
+    private func validationColumns() throws -> [String] {
+        guard data.dataSet.count(.val) > 0 else { return [] }
+        let graph = try NetworkGraph(network, .evaluation, batch: 1, height: data.height, width: data.width)
+        return Validator.columns(of: graph).filter { data.hasDisparity || $0 != Validator.endPointError }
     }
 
     /// Estimates statistics, validates, draws, keeps the best.

@@ -30,10 +30,17 @@ public final class Validator {
         inputs = network.inputs
         self.height = height
         self.width = width
-        columns =
-            self.network.lossNames + self.network.reconstructions.map { "mae_\($0.eye.rawValue)" }
-            + (self.network.maps.contains { $0.kind == .disparity && $0.eye == .left } ? ["epe"] : [])
+        columns = Self.columns(of: self.network)
     }
+
+    /// Names of what is measured for a network's evaluation graph: losses, the error of each rebuilt view, and the
+    /// end-point error of the left view's disparity.
+    static func columns(of network: NetworkGraph) -> [String] {
+        network.lossNames + network.reconstructions.map { "mae_\($0.eye.rawValue)" }
+            + (network.maps.contains { $0.kind == .disparity && $0.eye == .left } ? [Self.endPointError] : [])
+    }
+
+    static let endPointError = "epe"
 
     /// Runs the network on sample `position` of a batch.
     public func run(_ batch: LaneBatch, position: Int) {

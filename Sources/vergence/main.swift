@@ -1,8 +1,15 @@
+import Collectives
 import Commands
 import MPICollectives
 
+let isUnderLauncher = MPILauncher.isUnderLauncher()
 VergenceCommand.run(
-    LaunchEnvironment(isUnderLauncher: MPILauncher.isUnderLauncher) {
-        guard MPILauncher.isUnderLauncher else { return try LaunchEnvironment.solo.makeCommunicator() }
-        return try MPICommunicator()
-    })
+    LaunchEnvironment(
+        isUnderLauncher: isUnderLauncher, rank: MPILauncher.rank() ?? 0, worldSize: MPILauncher.worldSize() ?? 1,
+        ranksOnHost: MPILauncher.localSize() ?? 1, warning: MPILauncher.warning(),
+        makeCommunicator: makeCommunicator))
+
+/// Alone, MPI is never touched. (A function, not a closure: it runs on the communication thread, not on the main actor.)
+nonisolated func makeCommunicator() throws -> any Communicator {
+    MPILauncher.isUnderLauncher() ? try MPICommunicator() : SoloCommunicator()
+}
