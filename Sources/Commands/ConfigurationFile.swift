@@ -1,4 +1,5 @@
 import Basics
+import Glibc
 import Training
 import Yams
 
@@ -13,7 +14,7 @@ enum ConfigurationFile {
         let bytes: [UInt8]
         do {
             bytes = try Files.read(path, limit: byteLimit)
-        } catch let error as FileError where error.code == 27 /* EFBIG */ {
+        } catch let error as FileError where error.code == EFBIG {
             throw Failure(.usage, "\(path): larger than \(byteLimit) bytes, which is no configuration")
         }
         try apply(text: String(decoding: bytes, as: UTF8.self), path: path, to: &configuration)
@@ -86,7 +87,8 @@ enum ConfigurationFile {
     }
 
     private static func quoted(_ text: String) -> String {
-        let isPlain = !text.isEmpty && text.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "./-_+".contains($0)) }
+        let isPlain =
+            !text.isEmpty && text.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "./-_+".contains($0)) }
         if isPlain && !text.hasPrefix("-") { return text }
         let escaped = text.map { character -> String in
             switch character {

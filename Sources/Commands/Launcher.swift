@@ -52,8 +52,14 @@ enum InterruptSignal {
 
     static var isRequested: Bool { wasRequested.load(ordering: .relaxed) }
 
-    /// From now on a signal is noted without a word: rank 0 speaks for all, and a rank that leaves has said enough.
+    /// From now on a signal is noted without a word: rank 0 speaks for all.
     static func silence() { isQuiet.store(true, ordering: .relaxed) }
+
+    /// Before the process leaves: the next signal, such as the launcher's, is told from those that came before.
+    static func forget() {
+        silence()
+        wasRequested.store(false, ordering: .relaxed)
+    }
 
     static func install() {
         // Evaluated here, so that the handler never runs an initialiser.

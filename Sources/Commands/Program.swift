@@ -22,7 +22,7 @@ extension VergenceCommand {
     /// Says what went wrong and ends the process, without unwinding: on the way other ranks' answers might be waited for
     /// that never come. The launcher ends the other ranks when one leaves with an exit code.
     static func leave(_ error: any Error) -> Never {
-        InterruptSignal.silence()
+        InterruptSignal.forget()
         switch error {
         case let error as PeerFailure:
             // The rank that failed says why itself; this one leaves with the same code.
@@ -98,7 +98,8 @@ enum UsageMessage {
         var message = root.message(for: error)
         let (path, rest) = meant(root, CommandLine.arguments.dropFirst())
         if let word = rest, message.hasPrefix("Unexpected argument '\(word)'") {
-            message = "unknown command '\(word)'"
+            message =
+                "unknown command '\(word)'"
                 + suggestion(for: word, among: path.last?.configuration.subcommands.map { $0._commandName } ?? [])
         }
         let names = path.map { $0._commandName }.joined(separator: " ")

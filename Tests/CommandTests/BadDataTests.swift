@@ -38,7 +38,9 @@ extension CommandTests {
             let workspace = try Self.trained.get()
             let before = workspace.files()
             let converted = try workspace.shards("convert", folder, "\(folder).data", "--layout", layout)
-            #expect(!converted.timedOut && converted.exitCode == exitCode, "\(converted.errors)", sourceLocation: sourceLocation)
+            #expect(
+                !converted.timedOut && converted.exitCode == exitCode, "\(converted.errors)",
+                sourceLocation: sourceLocation)
             // Every broken input has its line, and a last one sums up.
             #expect(converted.complaints.count == complaints, "\(converted.errors)", sourceLocation: sourceLocation)
             let predicted = try workspace.vergence(
@@ -125,7 +127,9 @@ extension CommandTests {
             expectRefusal(outcome, 65, shard, "record ")
             let ranks = try workspace.train("new3", ["--threads", "1", "--ranks", "3"])
             expectRefusal(ranks, 65, shard, "record ", "rank ")
-            for run in ["new", "new3"] { #expect(workspace.files(below: run).keys.allSatisfy { !$0.contains(".partial") }) }
+            for run in ["new", "new3"] {
+                #expect(workspace.files(below: run).keys.allSatisfy { !$0.contains(".partial") })
+            }
         }
 
         @Test(.enabled(if: Workspace.mpirun != nil, "mpirun is not installed"), arguments: [2, 4])

@@ -15,7 +15,8 @@ final class Workspace: Sendable {
     /// A data set without a flaw; tests that break one make their own.
     init(pairs: Int = 44, size: String = "32x48") throws {
         let outcome = try shards(
-            "synth", "data", "--pairs", "\(pairs)", "--size", size, "--seed", "1", "--split", "val=0.1", "--workers", "2")
+            "synth", "data", "--pairs", "\(pairs)", "--size", size, "--seed", "1", "--split", "val=0.1", "--workers",
+            "2")
         try #require(outcome.exitCode == 0, "\(outcome.errors)")
     }
 
@@ -36,11 +37,14 @@ final class Workspace: Sendable {
 
     /// `vergence train` of the small network; later arguments win over none of these, so give others only.
     static func training(_ run: String, steps: Int = 30, lanes: Int = 8, _ more: [String] = []) -> [String] {
-        ["train", "data", "--run", run, "--lanes", "\(lanes)", "--lane-batch", "1", "--steps", "\(steps)"] + model + more
+        ["train", "data", "--run", run, "--lanes", "\(lanes)", "--lane-batch", "1", "--steps", "\(steps)"] + model
+            + more
     }
 
     @discardableResult
-    func train(_ run: String, steps: Int = 30, lanes: Int = 8, _ more: [String] = oneThread) throws -> ProcessRunner.Outcome {
+    func train(_ run: String, steps: Int = 30, lanes: Int = 8, _ more: [String] = oneThread) throws
+        -> ProcessRunner.Outcome
+    {
         try vergence(Self.training(run, steps: steps, lanes: lanes, more))
     }
 
@@ -89,7 +93,10 @@ final class Workspace: Sendable {
 
     /// Rows of a table by column name; nil if a row does not have the header's length.
     func table(_ name: String) -> [[String: String]]? {
-        guard var lines = text(name)?.split(separator: "\n").map({ $0.split(separator: ",", omittingEmptySubsequences: false) }),
+        guard
+            var lines = text(name)?.split(separator: "\n").map({
+                $0.split(separator: ",", omittingEmptySubsequences: false)
+            }),
             !lines.isEmpty
         else { return nil }
         let header = lines.removeFirst().map(String.init)
@@ -123,5 +130,6 @@ func expectOnlyRefusal(
     for word in words {
         #expect(outcome.errors.contains(word), "stderr: \(outcome.errors)", sourceLocation: sourceLocation)
     }
-    #expect(outcome.errors.split(separator: "\n").count == 1, "stderr: \(outcome.errors)", sourceLocation: sourceLocation)
+    #expect(
+        outcome.errors.split(separator: "\n").count == 1, "stderr: \(outcome.errors)", sourceLocation: sourceLocation)
 }

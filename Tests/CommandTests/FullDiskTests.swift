@@ -10,7 +10,8 @@ private final class SmallDisk {
         path = folder + "/small"
         guard let mount = ProcessRunner.find("mount"),
             (try? FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)) != nil,
-            let outcome = try? ProcessRunner.run(mount, ["-t", "tmpfs", "-o", "size=\(megabytes)m", "none", path], in: folder),
+            let outcome = try? ProcessRunner.run(
+                mount, ["-t", "tmpfs", "-o", "size=\(megabytes)m", "none", path], in: folder),
             outcome.exitCode == 0
         else { return nil }
     }
@@ -32,7 +33,8 @@ extension CommandTests {
             // One checkpoint fits, a second beside it does not.
             let options = ["--threads", "1", "--checkpoint-every", "4", "--validate-every", "100"]
             expectRefusal(
-                try workspace.train("small/run", steps: 30, options), 74, "last.safetensors", "no space", "free some space")
+                try workspace.train("small/run", steps: 30, options), 74, "last.safetensors", "no space",
+                "free some space")
             let left = workspace.files(below: "small/run").keys
             #expect(left.allSatisfy { !$0.contains(".partial") }, "\(left)")
             #expect(workspace.exists("small/run/checkpoints/last.safetensors"))

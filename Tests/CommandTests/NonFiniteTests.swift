@@ -23,7 +23,9 @@ extension CommandTests {
             let workspace = try Workspace()
             let outcome = try workspace.train("nan", Self.options + ["--check-nan"])
             expectRefusal(outcome, 65, "step ", "lane ", "element ", "records [")
-            #expect(outcome.errors.contains(#/(encoder|decoder|left|right)\S* \(\w+\) gave -?(nan|inf)/#), "\(outcome.errors)")
+            #expect(
+                outcome.errors.contains(#/(encoder|decoder|left|right)\S* \(\w+\) gave -?(nan|inf)/#),
+                "\(outcome.errors)")
         }
 
         @Test func allRanksSayItOnce() throws {

@@ -17,9 +17,10 @@ extension CommandTests {
 
         @Test func runFolderHoldsEverything() throws {
             let workspace = try Self.trained.get()
-            for name in ["config.yaml", "metrics.csv", "steps.csv", "machine.txt", "checkpoints/last.safetensors",
-                "checkpoints/best.safetensors", "samples/epoch_0001.png"]
-            {
+            for name in [
+                "config.yaml", "metrics.csv", "steps.csv", "machine.txt", "checkpoints/last.safetensors",
+                "checkpoints/best.safetensors", "samples/epoch_0001.png",
+            ] {
                 #expect(workspace.exists("run/\(name)"), "\(name)")
             }
             #expect(workspace.files(below: "run").keys.allSatisfy { !$0.contains(".partial") })
@@ -95,7 +96,9 @@ extension CommandTests {
 
         @Test func predictionFormatsAgree() throws {
             let workspace = try Self.trained.get()
-            #expect(try workspace.shards("show", "data", "--record", "0", "--field", "left", "-o", "left/a.png").exitCode != 0)
+            #expect(
+                try workspace.shards("show", "data", "--record", "0", "--field", "left", "-o", "left/a.png").exitCode
+                    != 0)
             for eye in ["left", "right"] {
                 try FileManager.default.createDirectory(
                     atPath: workspace.path("pair/\(eye)"), withIntermediateDirectories: true)
@@ -104,7 +107,8 @@ extension CommandTests {
                 #expect(shown.exitCode == 0, "\(shown.errors)")
             }
             let outcome = try workspace.vergence(
-                "predict", "pair", "--checkpoint", Self.best, "--output", "maps", "--formats", "color,png16,pfm,npy,views")
+                "predict", "pair", "--checkpoint", Self.best, "--output", "maps", "--formats",
+                "color,png16,pfm,npy,views")
             #expect(outcome.exitCode == 0, "\(outcome.errors)")
             for eye in ["left", "right"] {
                 let base = workspace.path("maps/a_disparity_\(eye)")
@@ -132,7 +136,8 @@ extension CommandTests {
 
         private func key(_ workspace: Workspace) throws -> String {
             let shown = try workspace.shards("show", "data", "--split", "train", "--record", "0", "-o", "0.png")
-            return try #require(shown.output.split(separator: ":").dropFirst().first).trimmingCharacters(in: .whitespaces)
+            return try #require(shown.output.split(separator: ":").dropFirst().first).trimmingCharacters(
+                in: .whitespaces)
         }
 
         @Test func exportLoadsAgain() throws {

@@ -85,14 +85,29 @@ extension CommandTests {
             let workspace = try Self.undisturbed.get().workspace
             let running = try ProcessRunner.Running(
                 try #require(Workspace.mpirun),
-                Workspace.launching(2) + Workspace.training("orphan", steps: 4000, Self.options), in: workspace.folder.path)
+                Workspace.launching(2) + Workspace.training("orphan", steps: 4000, Self.options),
+                in: workspace.folder.path)
             #expect(running.poll { rowCount(workspace, "orphan") >= 8 }, "\(running.errors)")
-            let children = "/proc/\(running.processIdentifier)/task/\(running.processIdentifier)/children"
-            let found = try String(contentsOfFile: children, encoding: .utf8).split(separator: " ").last
-            let process = try #require(found.flatMap { pid_t($0) })
+            let process = try #require(try running.children().max())
             kill(process, SIGKILL)
             let outcome = running.wait(timeoutSeconds: 20)
             #expect(!outcome.timedOut && outcome.exitCode != 0, "\(outcome.errors)")
+        }
+
+        @Test(.enabled(if: Workspace.mpirun != nil, "mpirun is not installed"), arguments: [0, 1])
+        func interruptedRankStopsAll(rank: Int) throws {
+            let workspace = try Self.undisturbed.get().workspace
+            let run = "interrupted\(rank)"
+            let running = try ProcessRunner.Running(
+                try #require(Workspace.mpirun),
+                Workspace.launching(2) + Workspace.training(run, steps: Self.steps, Self.options),
+                in: workspace.folder.path)
+            #expect(running.poll { rowCount(workspace, run) >= 6 }, "\(running.errors)")
+            kill(try #require(try running.children().sorted().dropFirst(rank).first), SIGINT)
+            expectRefusal(running.wait(timeoutSeconds: 30), 130, "mpirun -np 2", "--resume")
+            let resumed = try workspace.vergence("train", "--run", run, "--resume")
+            #expect(resumed.exitCode == 0, "\(resumed.errors)")
+            try expectWhole(run)
         }
 
         @Test func interruptedRunSaysHowToGoOn() throws {
@@ -147,14 +162,16 @@ extension CommandTests {
             }
             // A checkpoint of a run with another width.
             let other = try workspace.vergence(
-                "train", "data", "--run", "wide", "--lanes", "8", "--lane-batch", "1", "--steps", "2", "--set", "width=6",
+                "train", "data", "--run", "wide", "--lanes", "8", "--lane-batch", "1", "--steps", "2", "--set",
+                "width=6",
                 "--set", "levels=8", "--threads", "1")
             #expect(other.exitCode == 0, "\(other.errors)")
             try workspace.write(try #require(workspace.checkpoint("wide")), "damaged/checkpoints/last.safetensors")
             expectOnlyRefusal(try workspace.vergence("train", "--run", "damaged", "--resume"), 64, "width=6", "width=4")
             try workspace.write("lanes: 8\nlanse: 4\n", "damaged/config.yaml")
             expectOnlyRefusal(
-                try workspace.vergence("train", "--run", "damaged", "--resume"), 64, "config.yaml:2", "did you mean 'lanes'")
+                try workspace.vergence("train", "--run", "damaged", "--resume"), 64, "config.yaml:2",
+                "did you mean 'lanes'")
             try workspace.write(Data([0, 255, 1, 254]), "damaged/config.yaml")
             expectOnlyRefusal(try workspace.vergence("train", "--run", "damaged", "--resume"), 64, "config.yaml")
         }

@@ -43,7 +43,8 @@ extension CommandTests {
         @Test func commands() throws {
             let workspace = try Self.shared.get()
             expectOnlyRefusal(try workspace.vergence("trian"), 64, "'trian'", "did you mean 'train'", "vergence --help")
-            expectOnlyRefusal(try workspace.vergence("debug", "grahp"), 64, "did you mean 'graph'", "vergence debug --help")
+            expectOnlyRefusal(
+                try workspace.vergence("debug", "grahp"), 64, "did you mean 'graph'", "vergence debug --help")
             expectOnlyRefusal(try workspace.vergence("train"), 64, "no data")
             expectOnlyRefusal(try workspace.vergence("train", "data"), 64, "--run")
             expectOnlyRefusal(try workspace.vergence("predict", "x.png"), 64, "--checkpoint", "vergence predict --help")
@@ -53,7 +54,8 @@ extension CommandTests {
             expectOnlyRefusal(try workspace.shards("synth", "x", "--piars", "3"), 64, "--piars", "--pairs")
             expectOnlyRefusal(try workspace.shards("convert", "a", "b", "--layout", "sidebyside"), 64, "side-by-side")
             expectOnlyRefusal(
-                try workspace.shards("synth", "data", "--pairs", "3", "--size", "32x48", "--seed", "1"), 64, "not empty")
+                try workspace.shards("synth", "data", "--pairs", "3", "--size", "32x48", "--seed", "1"), 64, "not empty"
+            )
             #expect(!workspace.exists("x"))
         }
 

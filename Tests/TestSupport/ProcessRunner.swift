@@ -88,7 +88,12 @@ public enum ProcessRunner {
             for path in [outputPath, errorsPath] { unlink(path) }
         }
 
-        public var processIdentifier: Int32 { process.processIdentifier }
+        /// Processes that this one started, such as the ranks of a launcher.
+        public func children() throws -> [pid_t] {
+            let path = "/proc/\(process.processIdentifier)/task/\(process.processIdentifier)/children"
+            return try String(contentsOfFile: path, encoding: .utf8).split(separator: " ").compactMap { pid_t($0) }
+        }
+
         public var isRunning: Bool { process.isRunning }
         public var errors: String { Self.text(errorsPath) }
 
