@@ -65,7 +65,8 @@ let package = Package(
         .target(
             name: "Commands",
             dependencies: [
-                "Basics", "Threads", "Tensors", "Graphs", "Kernels", "Models", "Collectives", "Shards", "Streaming", "FrameSources", "Checkpoints", "Telemetry", "Metrics", "Training",
+                "Basics", "Threads", "Tensors", "Graphs", "Kernels", "Models", "Collectives", "Shards", "Streaming",
+                "FrameSources", "Checkpoints", "Telemetry", "Metrics", "Training",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"), "Yams",
             ]),
         .executableTarget(name: "vergence", dependencies: ["Collectives", "Commands", "MPICollectives"]),

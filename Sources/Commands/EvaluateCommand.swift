@@ -52,7 +52,8 @@ struct EvaluateCommand: ParsableCommand {
     @Flag(help: "Scale each depth map by the ratio of medians (for networks without a known scale).")
     var medianScaling = false
     @OptionGroup var machine: MachineOptions
-    @Option(help: "Write the result, every record's too, as JSON to this file; - for standard output instead of tables.")
+    @Option(
+        help: "Write the result, every record's too, as JSON to this file; - for standard output instead of tables.")
     var json: String?
 
     func run() throws {
@@ -114,11 +115,13 @@ struct EvaluateCommand: ParsableCommand {
         if let record {
             records = try records.filter { try dataSet.key($0.split, $0.index) == record }
             guard !records.isEmpty else {
-                throw Failure(.missingInput, "\(data): has no record \(record) in these splits; see vergence-shards info")
+                throw Failure(
+                    .missingInput, "\(data): has no record \(record) in these splits; see vergence-shards info")
             }
         }
         guard !records.isEmpty else {
-            throw Failure(.badData, "\(data): has no records in split \(split?.rawValue ?? "all"); choose another --split")
+            throw Failure(
+                .badData, "\(data): has no records in split \(split?.rawValue ?? "all"); choose another --split")
         }
         return records
     }

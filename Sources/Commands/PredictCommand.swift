@@ -115,7 +115,8 @@ struct PredictCommand: ParsableCommand {
     ) throws {
         let base = "\(output)/\(key)"
         if key.contains("/") {
-            try Files.createFolder(base.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/"))
+            try Files.createFolder(
+                base.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/"))
         }
         for (eye, map) in prediction.disparities {
             let name = "\(base)_disparity_\(eye.rawValue)"

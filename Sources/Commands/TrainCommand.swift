@@ -19,7 +19,8 @@ struct TrainCommand: ParsableCommand {
 
     @Argument(help: "Folder of shards, as vergence-shards writes it.")
     var data: String?
-    @Option(name: .customLong("run"), help: ArgumentHelp("Folder for everything that the run writes.", valueName: "folder"))
+    @Option(
+        name: .customLong("run"), help: ArgumentHelp("Folder for everything that the run writes.", valueName: "folder"))
     var runFolder: String?
     @Option(help: ArgumentHelp("YAML file with the same names as these options.", valueName: "file"))
     var config: String?
@@ -37,7 +38,8 @@ struct TrainCommand: ParsableCommand {
     @OptionGroup(title: "Machine and records") var records: RecordOptions
 
     struct ModelOverrides: ParsableArguments {
-        @Option(help: "Kind of network: \(NetworkRegistry.all.map { $0.name }.joined(separator: ", ")). (default: wnet)")
+        @Option(
+            help: "Kind of network: \(NetworkRegistry.all.map { $0.name }.joined(separator: ", ")). (default: wnet)")
         var model: String?
         @Option(
             name: .customLong("set"),

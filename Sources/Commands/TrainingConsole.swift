@@ -13,8 +13,6 @@ final class TrainingConsole: TrainingObserver {
     private var stepTable: MetricsCSV?
     private var epochTable: MetricsCSV?
     private var validationColumns: [String] = []
-    /// The first error of writing a table: a full disk must not go unnoticed, nor end the step that is under way.
-    private var failure: (any Error)?
 
     init(_ configuration: RunConfiguration, resume: Bool) throws {
         self.configuration = configuration
@@ -22,51 +20,48 @@ final class TrainingConsole: TrainingObserver {
         isResumed = resume
     }
 
-    func started(at step: Int, of totalSteps: Int, description: [String], losses: [String], validation: [String]) {
+    func started(at step: Int, of totalSteps: Int, description: [String], losses: [String], validation: [String]) throws
+    {
         for line in description { Console.note(line) }
-        Console.note(step == 0 ? "\(totalSteps) steps into \(folder.path)" : "going on at step \(step) of \(totalSteps)")
+        Console.note(
+            step == 0 ? "\(totalSteps) steps into \(folder.path)" : "going on at step \(step) of \(totalSteps)")
         progress = ProgressReporter(task: "train", position: step, total: totalSteps)
         let host = HostInfo.current()
         let text = "\(host.summary)\nstarted at step \(step): \(ISO8601DateFormatter().string(from: Date()))\n"
-        let old = (try? Files.read(folder.machinePath, limit: 1 << 20)).map { String(decoding: $0, as: UTF8.self) } ?? ""
-        attempt {
-            try AtomicFileWriter.write(old + text, to: folder.machinePath)
-            let resumeBelow = isResumed ? step + 1 : nil
-            stepTable = try MetricsCSV(
-                path: folder.stepsPath,
-                columns: ["step", "epoch"] + losses
-                    + ["lr", "gradient_norm", "seconds", "data_wait_seconds", "communication_seconds"],
-                resumeBelow: resumeBelow)
-            epochTable = try MetricsCSV(
-                path: folder.metricsPath,
-                columns: ["step", "epoch"] + losses.map { "train_\($0)" } + validation.map { "val_\($0)" }
-                    + ["lr", "seconds"], resumeBelow: resumeBelow)
-        }
+        let old =
+            (try? Files.read(folder.machinePath, limit: 1 << 20)).map { String(decoding: $0, as: UTF8.self) } ?? ""
+        try AtomicFileWriter.write(old + text, to: folder.machinePath)
+        let resumeBelow = isResumed ? step + 1 : nil
+        stepTable = try MetricsCSV(
+            path: folder.stepsPath,
+            columns: ["step", "epoch"] + losses
+                + ["lr", "gradient_norm", "seconds", "data_wait_seconds", "communication_seconds"],
+            resumeBelow: resumeBelow)
+        epochTable = try MetricsCSV(
+            path: folder.metricsPath,
+            columns: ["step", "epoch"] + losses.map { "train_\($0)" } + validation.map { "val_\($0)" }
+                + ["lr", "seconds"], resumeBelow: resumeBelow)
         validationColumns = validation
     }
 
-    func finished(_ report: StepReport) {
+    func finished(_ report: StepReport) throws {
         progress?.update(
             position: report.step, items: report.pairs, loss: report.losses.first?.value,
             dataWaitSeconds: report.dataWaitSeconds, communicationSeconds: report.communicationSeconds)
         let epoch = (report.step - 1) / report.stepsPerEpoch + 1
-        attempt {
-            try stepTable?.append(
-                [CSVCell(report.step), CSVCell(epoch)] + report.losses.map { CSVCell($0.value) }
-                    + [
-                        CSVCell(report.learningRate), CSVCell(report.gradientNorm), CSVCell(report.seconds),
-                        CSVCell(report.dataWaitSeconds), CSVCell(report.communicationSeconds),
-                    ])
-        }
+        try stepTable?.append(
+            [CSVCell(report.step), CSVCell(epoch)] + report.losses.map { CSVCell($0.value) }
+                + [
+                    CSVCell(report.learningRate), CSVCell(report.gradientNorm), CSVCell(report.seconds),
+                    CSVCell(report.dataWaitSeconds), CSVCell(report.communicationSeconds),
+                ])
     }
 
-    func finished(_ report: EpochReport) {
+    func finished(_ report: EpochReport) throws {
         let validation = validationColumns.map { name in CSVCell(report.validation.first { $0.name == name }?.value) }
-        attempt {
-            try epochTable?.append(
-                [CSVCell(report.step), CSVCell(report.epoch)] + report.trainingLosses.map { CSVCell($0.value) }
-                    + validation + [CSVCell(report.learningRate), CSVCell(report.seconds)])
-        }
+        try epochTable?.append(
+            [CSVCell(report.step), CSVCell(report.epoch)] + report.trainingLosses.map { CSVCell($0.value) }
+                + validation + [CSVCell(report.learningRate), CSVCell(report.seconds)])
         var line = "epoch \(report.epoch), step \(report.step): "
         line += report.trainingLosses.map { "\($0.name) \(ProgressFormat.loss($0.value))" }.joined(separator: ", ")
         if !report.validation.isEmpty {
@@ -82,16 +77,5 @@ final class TrainingConsole: TrainingObserver {
 
     func ended() {
         progress?.finish()
-        if let failure { Console.warn("the tables of this run are incomplete: \(failure)") }
-    }
-
-    private func attempt(_ body: () throws -> Void) {
-        guard failure == nil else { return }
-        do {
-            try body()
-        } catch {
-            failure = error
-            remark("\(error)")
-        }
     }
 }

@@ -65,7 +65,9 @@ public final class Executor {
         self.kernels = kernels
         self.memory = memory
         var pointers = [UnsafeMutablePointer<Float>?](repeating: nil, count: graph.values.count)
-        for parameter in graph.parameters { pointers[parameter.value.index] = memory.parameters.base + parameter.offset }
+        for parameter in graph.parameters {
+            pointers[parameter.value.index] = memory.parameters.base + parameter.offset
+        }
         for buffer in graph.buffers {
             guard let statistics = memory.statistics else { preconditionFailure("no memory for \(buffer.name)") }
             pointers[buffer.value.index] = statistics.base + buffer.offset

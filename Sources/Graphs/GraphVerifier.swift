@@ -10,7 +10,8 @@ extension Graph {
         }
         for (nodeIndex, node) in nodes.enumerated() {
             for input in node.inputs {
-                precondition(defined.contains(input), "node \(nodeIndex) (\(node.path)) reads \(input) before it exists")
+                precondition(
+                    defined.contains(input), "node \(nodeIndex) (\(node.path)) reads \(input) before it exists")
             }
             let shapes = try? node.operation.outputShapes(for: node.inputs.map(shape(of:)))
             precondition(

@@ -1,6 +1,6 @@
-import Tensors
 import CKernels
 import COpenBLAS
+import Tensors
 
 /// A matrix in memory, as an operand: element (row, column) of the formula.
 struct MatrixOperand {

@@ -1,5 +1,5 @@
-import Tensors
 import CKernels
+import Tensors
 
 /// A 3x3 convolution of stride 1 by Winograd's F(2x2, 3x3): 16 products over 2x2 output tiles instead of 36, so 2.25 times
 /// fewer multiplications. The transforms only add, subtract and halve; errors stay those of a plain sum of that length

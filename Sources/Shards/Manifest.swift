@@ -45,7 +45,8 @@ public struct Manifest: Sendable, Equatable {
     /// 32 hexadecimal digits that identify the whole data set: the hash of everything in the manifest, which holds the
     /// hash of every shard.
     public var rootHash: String {
-        String(encoded().split(separator: "\n").last { $0.contains("root_xxh3_128") }?.split(separator: "\"").last ?? "")
+        String(
+            encoded().split(separator: "\n").last { $0.contains("root_xxh3_128") }?.split(separator: "\"").last ?? "")
     }
 
     // MARK: writing

@@ -23,7 +23,8 @@ public enum DebugStep {
             }
             guard tensor.shape.rank == 4, tensor.shape[1] == input.channels, tensor.shape[0] > 0 else {
                 throw Failure(
-                    .badData, "input.\(input.field) is \(tensor.shape), expected batch x \(input.channels) x height x width"
+                    .badData,
+                    "input.\(input.field) is \(tensor.shape), expected batch x \(input.channels) x height x width"
                 )
             }
             return tensor
@@ -55,7 +56,8 @@ public enum DebugStep {
             for parameter in graph.graph.parameters {
                 results.append(
                     NamedTensor(
-                        "grad.\(parameter.name)", parameter.externalShape, parameter.exported(from: engine.result.base)))
+                        "grad.\(parameter.name)", parameter.externalShape, parameter.exported(from: engine.result.base))
+                )
             }
             RunningStatistics.update(
                 state.trainingStatistics, from: engine.result.base + engine.layout.statisticOffset,

@@ -68,7 +68,11 @@ public struct Evaluation {
         var all = Measured<DisparitySums>()
         var visible = Measured<DisparitySums>()
         var depth = MetricAverage<DepthSums>()
-        var views: [(name: String, network: MetricAverage<ViewSums>, copy: MetricAverage<ViewSums>, shift: MetricAverage<ViewSums>)] = []
+        var views:
+            [(
+                name: String, network: MetricAverage<ViewSums>, copy: MetricAverage<ViewSums>,
+                shift: MetricAverage<ViewSums>
+            )] = []
         var rows: [Row] = []
         for (number, place) in records.enumerated() {
             let record = try data.record(place.split, place.index)
@@ -108,7 +112,9 @@ public struct Evaluation {
             progress(number + 1)
         }
         var tables: [Table] = []
-        for (title, measured) in [("disparity, all known pixels", all), ("disparity, pixels that both views see", visible)]
+        for (title, measured) in [
+            ("disparity, all known pixels", all), ("disparity, pixels that both views see", visible),
+        ]
         where measured.network.imageCount > 0 {
             tables.append(
                 Table(
@@ -129,11 +135,13 @@ public struct Evaluation {
             tables.append(
                 Table(
                     title: view.name, imageCount: view.network.imageCount,
-                    rows: [row(sourceName, view.network), row("copy", view.copy), row("best global shift", view.shift)]))
+                    rows: [row(sourceName, view.network), row("copy", view.copy), row("best global shift", view.shift)])
+            )
         }
         guard !tables.isEmpty else {
             throw Failure(
-                .badData, "\(data.path): nothing to measure: records have no disparity and the predictions rebuild no view")
+                .badData,
+                "\(data.path): nothing to measure: records have no disparity and the predictions rebuild no view")
         }
         return Report(recordCount: records.count, tables: tables, records: rows)
     }
@@ -151,7 +159,8 @@ public struct Evaluation {
     }
 
     private func measure(
-        _ map: PixelArray, _ truth: PixelArray, _ shift: Int, _ constant: Double, into total: inout Measured<DisparitySums>
+        _ map: PixelArray, _ truth: PixelArray, _ shift: Int, _ constant: Double,
+        into total: inout Measured<DisparitySums>
     ) throws {
         total.network.add(try DisparitySums(prediction: map, truth: truth))
         for (value, path) in [(Double(shift), \Measured<DisparitySums>.shift), (constant, \.constant)] {
@@ -174,7 +183,8 @@ public struct Evaluation {
                 if Files.exists(file) { return (try DisparityFiles.read(file, png: encoding), []) }
             }
             throw Failure(
-                .missingInput, "\(path): has no prediction for record \(record.key); expected \(record.key).pfm, .npy or .png")
+                .missingInput,
+                "\(path): has no prediction for record \(record.key); expected \(record.key).pfm, .npy or .png")
         }
     }
 
@@ -188,7 +198,8 @@ public struct Evaluation {
     private func crop(_ truth: PixelArray, like map: PixelArray, _ record: Record) throws -> PixelArray {
         guard map.height == truth.height, map.width == truth.width else {
             throw Failure(
-                .badData, "\(record.key): the prediction is \(map.height)x\(map.width), the ground truth "
+                .badData,
+                "\(record.key): the prediction is \(map.height)x\(map.width), the ground truth "
                     + "\(truth.height)x\(truth.width); predict at the records' size")
         }
         guard options.crop != .none else { return truth }

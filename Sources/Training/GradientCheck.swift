@@ -103,7 +103,9 @@ public enum GradientCheck {
                         let random = CounterRandom(seed, "gradcheck", UInt64(n), UInt64(c))
                         let u = Double(x + 2 * shift) / 5
                         let (column, row, v) = (Int(u), y / 5, Double(y % 5) / 5)
-                        func corner(_ i: Int, _ j: Int) -> Double { random.uniform(UInt64((row + j) * 4096 + column + i)) }
+                        func corner(_ i: Int, _ j: Int) -> Double {
+                            random.uniform(UInt64((row + j) * 4096 + column + i))
+                        }
                         let t = u - Double(column)
                         let top = corner(0, 0) * (1 - t) + corner(1, 0) * t
                         let bottom = corner(0, 1) * (1 - t) + corner(1, 1) * t

@@ -31,7 +31,8 @@ extension ModelState {
             let tensor = try file.tensor(slot.name, named: slot.name)
             guard tensor.shape == [slot.count] else {
                 throw Failure(
-                    .badData, "\(file.path): \(slot.name) is \(tensor.shape), the model needs \(slot.count); "
+                    .badData,
+                    "\(file.path): \(slot.name) is \(tensor.shape), the model needs \(slot.count); "
                         + "is this a checkpoint of another model or of other settings?")
             }
             for arena in [trainingStatistics, inferenceStatistics] {
@@ -56,7 +57,8 @@ extension SafeTensorsFile {
         guard let shape = shape(of: name) else {
             throw Failure(
                 .badData,
-                "\(path): has no tensor \(name)\(suggestion(for: name, among: names)); is this a file of another model?")
+                "\(path): has no tensor \(name)\(suggestion(for: name, among: names)); is this a file of another model?"
+            )
         }
         return NamedTensor(newName, shape, try floats(of: name))
     }

@@ -50,13 +50,15 @@ public final class Predictor {
             }
             if let own, own != (picture.height, picture.width) {
                 throw Failure(
-                    .badData, "\(record.key): views differ in size, \(own.height)x\(own.width) and "
+                    .badData,
+                    "\(record.key): views differ in size, \(own.height)x\(own.width) and "
                         + "\(picture.height)x\(picture.width); give views of one size")
             }
             own = (picture.height, picture.width)
             guard picture.element != .float32, picture.channels == 1 || picture.channels == 3 else {
                 throw Failure(
-                    .badData, "\(record.key): \(input.field) has \(picture.channels) channels of "
+                    .badData,
+                    "\(record.key): \(input.field) has \(picture.channels) channels of "
                         + "\(picture.element.name); give 8- or 16-bit gray or RGB")
             }
             let fitted = Resizing.area(picture, height: height, width: width)
@@ -115,7 +117,8 @@ enum MapScaling {
             let (upper, lower) = (row.first * width, row.second * width)
             for (x, column) in columns.enumerated() {
                 let top = map[upper + column.first] * (1 - column.weight) + map[upper + column.second] * column.weight
-                let bottom = map[lower + column.first] * (1 - column.weight) + map[lower + column.second] * column.weight
+                let bottom =
+                    map[lower + column.first] * (1 - column.weight) + map[lower + column.second] * column.weight
                 result[y * newWidth + x] = (top * (1 - row.weight) + bottom * row.weight) * factor
             }
         }

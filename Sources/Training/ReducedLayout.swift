@@ -40,7 +40,8 @@ public struct ReducedLayout: Sendable {
             }
             return (parameter.offset, node)
         }
-        let lossNodes = graph.outputs.filter { lossNames.contains($0.name) }.map(\.value)
+        let lossNodes =
+            graph.outputs.filter { lossNames.contains($0.name) }.map(\.value)
             + graph.statistics.map(\.value)
         var lastNode = lossNodes.reduce(-1) { max($0, graph.producer(of: $1) ?? -1) }
         var buckets: [Bucket] = []

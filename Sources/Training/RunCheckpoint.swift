@@ -167,7 +167,8 @@ public struct TrainedNetwork {
                 throw Failure(
                     .usage,
                     "--set \(name)=\(value): \(path) was trained with "
-                        + "\(settings.first { $0.name == name }.map { "\(name)=\($0.value)" } ?? "no such setting"); leave it out")
+                        + "\(settings.first { $0.name == name }.map { "\(name)=\($0.value)" } ?? "no such setting"); leave it out"
+                )
             }
             let step = metadata["step"].flatMap(Int.init)
             let statisticsStep = metadata["statistics_step"].flatMap(Int.init)

@@ -71,7 +71,7 @@ public struct ConfigurationField: Sendable {
 extension RunConfiguration {
     /// All fields but `set`, in the order in which they are printed and saved.
     public static let fields: [ConfigurationField] = [
-        text("data", "data", "folder of shards", \.data),
+        text("data", "data", "folder of shards", \.data, mayChange: true),
         text("run", "run", "folder for everything that the run writes", \.run, mayChange: true),
         text("model", "model", "kind of network", \.model),
         integer("lanes", "batch", "micro-batches of a step, with statistics of their own", \.lanes, 1...65_536),

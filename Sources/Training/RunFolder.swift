@@ -1,4 +1,5 @@
 import Basics
+import Glibc
 
 /// The folder of a run and the names in it.
 public struct RunFolder: Sendable {
@@ -31,5 +32,25 @@ public struct RunFolder: Sendable {
 
     public func createFolders() throws {
         for folder in [path, checkpointFolder, sampleFolder] { try Files.createFolder(folder) }
+    }
+}
+
+/// Keeps two processes from writing one run. Held until the process ends, however it ends.
+final class RunLock {
+    private let folder: String
+    private var descriptor: Int32 = -1
+
+    init(folder: String) { self.folder = folder }
+
+    deinit { if descriptor >= 0 { close(descriptor) } }
+
+    /// - Throws: `Failure` (usage) if another process has the run. A file system without locks counts as free.
+    func take() throws {
+        descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        if descriptor < 0 { throw FileError(path: folder, action: "open", code: errno) }
+        if flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK {
+            throw Failure(
+                .usage, "\(folder): another process is writing this run; wait for it or choose another folder")
+        }
     }
 }

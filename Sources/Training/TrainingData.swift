@@ -30,8 +30,10 @@ public struct TrainingData: Sendable {
             }
             let own = (height: heights.lowerBound, width: widths.lowerBound)
             if let size, size != own {
-                throw Failure(.badData, "\(path): '\(name)' is \(own.height)x\(own.width), other fields are "
-                    + "\(size.height)x\(size.width); convert them to one size with --size HxW")
+                throw Failure(
+                    .badData,
+                    "\(path): '\(name)' is \(own.height)x\(own.width), other fields are "
+                        + "\(size.height)x\(size.width); convert them to one size with --size HxW")
             }
             size = own
         }

@@ -26,14 +26,16 @@ public struct EpochReport: Sendable {
     public let isBest: Bool
 }
 
-/// Who is told how a run goes. Only rank 0 has one.
+/// Who is told how a run goes. Only rank 0 has one. What it throws ends the run: tables that cannot be written are no
+/// small matter.
 public protocol TrainingObserver: AnyObject {
     /// - Parameters:
     ///   - losses: names of the losses of every step.
     ///   - validation: names of what is measured at validations; empty without validation records.
-    func started(at step: Int, of totalSteps: Int, description: [String], losses: [String], validation: [String])
-    func finished(_ report: StepReport)
-    func finished(_ report: EpochReport)
+    func started(
+        at step: Int, of totalSteps: Int, description: [String], losses: [String], validation: [String]) throws
+    func finished(_ report: StepReport) throws
+    func finished(_ report: EpochReport) throws
     func remark(_ text: String)
     func ended()
 }

@@ -15,6 +15,7 @@ public final class TrainingSession {
 
     private let configuration: RunConfiguration
     private let folder: RunFolder
+    private let lock: RunLock
     private let network: any Network
     private let data: TrainingData
     private let order: SampleOrder
@@ -49,6 +50,7 @@ public final class TrainingSession {
         self.observer = observer
         self.shouldStop = shouldStop
         folder = RunFolder(path: configuration.run)
+        lock = RunLock(folder: configuration.run)
         let isFirst = communication.communicator.rank == 0
         let folder = folder
         struct Parts: @unchecked Sendable {
@@ -87,11 +89,12 @@ public final class TrainingSession {
             height: parts.data.height, width: parts.data.width, configuration: configuration.identityText,
             data: parts.data.rootHash)
         try Self.requireEqualRanks(identity, kernels, communication)
-        let (identity, state, optimizer) = (identity, state, optimizer)
+        let (identity, state, optimizer, lock) = (identity, state, optimizer, lock)
         let restored = try communication.together { () -> (position: RunPosition, kernelSet: String)? in
             if resume {
                 if isFirst {
                     try folder.createFolders()
+                    try lock.take()
                     // What a killed writer left.
                     _ = try CheckpointFolder(path: folder.checkpointFolder).removeStalePartials()
                 }
@@ -101,6 +104,7 @@ public final class TrainingSession {
             state.initialize(seed: configuration.seed)
             if isFirst {
                 try folder.create()
+                try lock.take()
                 try writeConfiguration(folder)
             }
             return nil
@@ -129,7 +133,8 @@ public final class TrainingSession {
         ]
         let text = Array(mine.joined(separator: "\n").utf8)
         let all = try communication.run { try $0.allGather(text) }.map {
-            String(decoding: $0, as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+            String(decoding: $0, as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: false).map(
+                String.init)
         }
         let names = ["", "kernels", "data set", "size", "configuration"]
         let remedies = [
@@ -163,9 +168,9 @@ public final class TrainingSession {
     /// Trains to the end, or until somebody asks to stop.
     /// - Throws: whatever stops this rank; the caller must see to it that the other ranks end too.
     public func run() throws -> Outcome {
-        observer?.started(
+        try observer?.started(
             at: position.step, of: totalSteps, description: description, losses: engine.layout.lossNames,
-            validation: try validationColumns())
+            validation: validationColumns())
         defer { observer?.ended() }
         if position.step >= totalSteps {
             observer?.remark("the run has its \(totalSteps) steps already; give more --epochs or --steps to go on")
@@ -194,7 +199,7 @@ public final class TrainingSession {
                 if isEnd || epoch % configuration.validateEvery == 0 {
                     try finishEpoch(epoch, seconds: monotonicSeconds() - epochStart)
                 } else {
-                    report(epoch, validation: [], isBest: false, seconds: monotonicSeconds() - epochStart)
+                    try report(epoch, validation: [], isBest: false, seconds: monotonicSeconds() - epochStart)
                 }
                 position.epochSums = position.epochSums.map { _ in 0 }
                 epochStart = monotonicSeconds()
@@ -262,7 +267,7 @@ public final class TrainingSession {
             statistics: engine.network.graph.statistics)
         position.step += 1
         for (index, loss) in losses.enumerated() { position.epochSums[index] += loss }
-        observer?.finished(
+        try observer?.finished(
             StepReport(
                 step: position.step, totalSteps: totalSteps, stepsPerEpoch: order.stepsPerEpoch,
                 losses: Array(zip(layout.lossNames, losses)), learningRate: rate, gradientNorm: norm,
@@ -289,7 +294,7 @@ public final class TrainingSession {
             position.bestLoss = judged
             try save(folder.bestCheckpoint)
         }
-        report(epoch, validation: validation, isBest: isBest, seconds: seconds)
+        try report(epoch, validation: validation, isBest: isBest, seconds: seconds)
     }
 
     private func epochMeans() -> [(name: String, value: Double)] {
@@ -298,8 +303,10 @@ public final class TrainingSession {
         return zip(engine.layout.lossNames, position.epochSums).map { ($0, $1 / Double(steps)) }
     }
 
-    private func report(_ epoch: Int, validation: [(name: String, value: Double)], isBest: Bool, seconds: Double) {
-        observer?.finished(
+    private func report(
+        _ epoch: Int, validation: [(name: String, value: Double)], isBest: Bool, seconds: Double
+    ) throws {
+        try observer?.finished(
             EpochReport(
                 epoch: epoch, step: position.step, trainingLosses: epochMeans(), validation: validation,
                 learningRate: schedule.learningRate(at: max(0, position.step - 1), base: configuration.learningRate),

@@ -17,8 +17,10 @@ public enum Trajectory {
             inputs.allSatisfy({ $0.shape.dimensions.prefix(2) == first.shape.dimensions.prefix(2) })
         else { throw Failure(.badData, "batches must be steps x batch x channels x height x width") }
         let d = first.shape.dimensions
-        for (input, tensor) in zip(network.inputs, inputs) where tensor.shape != [d[0], d[1], input.channels, d[3], d[4]] {
-            throw Failure(.badData, "\(input.field) is \(tensor.shape), expected \(input.channels) channels like the others")
+        for (input, tensor) in zip(network.inputs, inputs)
+        where tensor.shape != [d[0], d[1], input.channels, d[3], d[4]] {
+            throw Failure(
+                .badData, "\(input.field) is \(tensor.shape), expected \(input.channels) channels like the others")
         }
         let graph = try NetworkGraph(
             network, .training, batch: d[1], height: d[3], width: d[4], keepOutputs: false)

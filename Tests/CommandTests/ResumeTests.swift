@@ -61,6 +61,28 @@ extension CommandTests {
             try expectWhole("killed1")
         }
 
+        @Test func dataThatMovedIsKnownByItsHash() throws {
+            let workspace = try Self.undisturbed.get().workspace
+            let outcome = try killed("moved", by: SIGKILL)
+            try #require(outcome.exitCode == 128 + SIGKILL)
+            try FileManager.default.copyItem(atPath: workspace.path("data"), toPath: workspace.path("elsewhere"))
+            let resumed = try workspace.vergence("train", "elsewhere", "--run", "moved", "--resume")
+            #expect(resumed.exitCode == 0, "\(resumed.errors)")
+            try expectWhole("moved")
+        }
+
+        @Test func aRunIsWrittenByOneProcessAtATime() throws {
+            let workspace = try Self.undisturbed.get().workspace
+            let running = try workspace.start(Workspace.training("busy", steps: 4000, Self.options))
+            #expect(running.poll { workspace.exists("busy/checkpoints/last.safetensors") }, "\(running.errors)")
+            expectRefusal(try workspace.vergence("train", "--run", "busy", "--resume"), 64, "another process")
+            running.send(SIGKILL)
+            _ = running.wait(timeoutSeconds: 10)
+            // The lock ends with its holder.
+            let resumed = try workspace.vergence("train", "--run", "busy", "--resume", "--steps", "4000", "--dry-run")
+            #expect(resumed.exitCode == 0, "\(resumed.errors)")
+        }
+
         @Test func killedAndResumedWithThreeRanks() throws {
             let workspace = try Self.undisturbed.get().workspace
             let outcome = try killed("killed3", by: SIGKILL)

@@ -38,7 +38,9 @@ struct OperationExample: Sendable, CustomStringConvertible {
         self.differentiable = differentiable
     }
 
-    var description: String { "\(operation.name)\(operation.attributes.map { " \($0.name)=\($0.value)" }.joined()) \(shapes)" }
+    var description: String {
+        "\(operation.name)\(operation.attributes.map { " \($0.name)=\($0.value)" }.joined()) \(shapes)"
+    }
 
     func inputValues(seed: UInt64) -> [[Float]] {
         zip(shapes, values).enumerated().map { index, pair in

@@ -22,7 +22,8 @@ import Threads
     @Test(arguments: [NetworkGraph.Purpose.training, .evaluation, .prediction, .calibration])
     func liveBuffersNeverOverlap(_ purpose: NetworkGraph.Purpose) throws {
         let graph = try Self.smallGraph(purpose)
-        let plan = MemoryPlan(graph: graph, external: Set(graph.parameters.map(\.value) + graph.buffers.map(\.value)),
+        let plan = MemoryPlan(
+            graph: graph, external: Set(graph.parameters.map(\.value) + graph.buffers.map(\.value)),
             kernels: Self.kernels(2), reuse: true)
         // The owner of each float: simulate execution with every element tagged by the value it belongs to.
         var owner = [Int](repeating: -1, count: plan.arenaCount)
@@ -54,7 +55,9 @@ import Threads
             }
         }
         for input in graph.inputs {
-            if let span = span(input) { #expect(span.allSatisfy { owner[$0] == input.index }, "an input was overwritten") }
+            if let span = span(input) {
+                #expect(span.allSatisfy { owner[$0] == input.index }, "an input was overwritten")
+            }
         }
         for (name, value) in graph.outputs {
             if let span = span(value) { #expect(span.allSatisfy { owner[$0] == value.index }, "output \(name)") }

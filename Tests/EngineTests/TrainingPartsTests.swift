@@ -117,7 +117,8 @@ import Training
             try configuration.set("lane", to: "8", place: "run.yaml:3")
         }
         #expect(
-            throws: Failure(.usage, "--optimizer: optimizer is 'adma'; choose one of adam, adamw, sgd, did you mean 'adam'?")
+            throws: Failure(
+                .usage, "--optimizer: optimizer is 'adma'; choose one of adam, adamw, sgd, did you mean 'adam'?")
         ) { try configuration.set("optimizer", to: "adma", place: "--optimizer") }
         var other = configuration
         other.epochs = 99

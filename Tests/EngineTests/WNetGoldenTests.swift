@@ -12,7 +12,9 @@ import Training
         try NetworkRegistry.make("wnet", settings: [("width", "8"), ("levels", "8"), ("dropout", "0")])
     }
 
-    static func step(_ mode: DebugStep.Mode, threads: Int = 2, level: InstructionLevel = .best) throws -> [String: NamedTensor] {
+    static func step(_ mode: DebugStep.Mode, threads: Int = 2, level: InstructionLevel = .best) throws -> [String:
+        NamedTensor]
+    {
         let network = try network()
         let state = ModelState(
             inferenceGraph: try NetworkGraph(network, .evaluation, batch: 1, height: 32, width: 64).graph)
@@ -21,7 +23,8 @@ import Training
         defer { pool.shutDown() }
         let inputs = ["left", "right"].map { HashingFixtures.picture($0, batch: 2, height: 32, width: 64) }
         let results = try DebugStep.run(
-            network: network, state: state, inputs: inputs, mode: mode, kernels: KernelContext(pool: pool, level: level))
+            network: network, state: state, inputs: inputs, mode: mode, kernels: KernelContext(pool: pool, level: level)
+        )
         return Dictionary(uniqueKeysWithValues: results.map { ($0.name, $0) })
     }
 
@@ -56,7 +59,9 @@ import Training
         #expect(abs(try Self.scalar(results, "train.loss") - expected.train.loss) < 1e-5)
         #expect(abs(try Self.scalar(results, "train.reconstruction") - expected.train.reconstruction) < 1e-5)
         #expect(abs(try Self.scalar(results, "train.smoothness") - expected.train.smoothness) < 1e-5)
-        #expect(try Self.distance(results["train.disparity.left"], expected.train.left, scale: expected.train.left.l2) < 1e-5)
+        #expect(
+            try Self.distance(results["train.disparity.left"], expected.train.left, scale: expected.train.left.l2)
+                < 1e-5)
         #expect(expected.gradients.count > 100)
         for (name, gradient) in expected.gradients {
             let largest = Double(try #require(results["grad.\(name)"]).values.map(abs).max() ?? 0)
@@ -65,7 +70,8 @@ import Training
             #expect(try Self.distance(results["grad.\(name)"], gradient, scale: scale) < 1e-4, "\(name)")
         }
         for (name, statistic) in expected.after {
-            #expect(try Self.distance(results["after.\(name)"], statistic, scale: max(1, statistic.l2)) < 1e-5, "\(name)")
+            #expect(
+                try Self.distance(results["after.\(name)"], statistic, scale: max(1, statistic.l2)) < 1e-5, "\(name)")
         }
     }
 
@@ -81,16 +87,18 @@ import Training
 
     @Test func fullSizeHasThePublishedParameterCount() throws {
         let graph = try NetworkGraph(
-            try NetworkRegistry.make("wnet", settings: []), .evaluation, batch: 1, height: 192, width: 336).graph
+            try NetworkRegistry.make("wnet", settings: []), .evaluation, batch: 1, height: 192, width: 336
+        ).graph
         #expect(graph.parameterCount == 5_344_054)
         #expect(graph.buffers.reduce(0) { $0 + $1.shape.count } == 6_016)
     }
 
     @Test func unfitSizesAreRefusedInWords() throws {
         let network = try NetworkRegistry.make("wnet", settings: [])
-        #expect(throws: Failure(
-            .badData,
-            "wnet needs a height and width that are multiples of 16, not 200x336; convert with --size 208x336")
+        #expect(
+            throws: Failure(
+                .badData,
+                "wnet needs a height and width that are multiples of 16, not 200x336; convert with --size 208x336")
         ) { try NetworkGraph(network, .training, batch: 1, height: 200, width: 336) }
     }
 

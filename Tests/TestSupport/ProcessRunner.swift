@@ -68,7 +68,7 @@ public enum ProcessRunner {
             let base = NSTemporaryDirectory() + "vergence-process-\(UUID().uuidString)"
             outputPath = base + ".out"
             errorsPath = base + ".err"
-            for path in [outputPath, errorsPath] { FileManager.default.createFile(atPath: path, contents: nil) }
+            for path in [outputPath, errorsPath] { try Data().write(to: URL(fileURLWithPath: path)) }
             guard let output = FileHandle(forWritingAtPath: outputPath),
                 let errors = FileHandle(forWritingAtPath: errorsPath)
             else { throw CocoaError(.fileNoSuchFile) }

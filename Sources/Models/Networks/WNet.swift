@@ -21,7 +21,8 @@ public struct WNet: Network {
         .number("dropout", 0.4, "rate behind each decoder stage", 0...0.95),
         .number("smoothness", 0.001, "weight of the smoothness loss", 0...1000),
         .choice(
-            "edges", "published", "image whose edges relax a map's smoothness: of the view that is shifted (published) "
+            "edges", "published",
+            "image whose edges relax a map's smoothness: of the view that is shifted (published) "
                 + "or of the map's own view (aligned)", ["published", "aligned"]),
     ]
 

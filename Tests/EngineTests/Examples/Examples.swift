@@ -26,7 +26,8 @@ extension Examples {
             Conv2D(geometry: geometry(1, padding: 0), activation: .relu), [[1, 3, 3, 1], [1, 1, 1, 4], [4]],
             [.awayFromZero, .awayFromZero, .zero], differentiable: [0, 1]),
         .init(
-            Conv2D(geometry: geometry(5, stride: 2, padding: 2), activation: .none), [[1, 9, 8, 3], [5, 5, 3, 2], [2]],
+            Conv2D(geometry: geometry(5, stride: 2, padding: 2), activation: .none),
+            [[1, 9, 8, 3], [5, 5, 3, 2], [2]],
             [.signed, .signed, .signed], differentiable: [0, 1, 2]),
         .init(
             Conv2DInputGradient(geometry: geometry(3, padding: 1), inputShape: [2, 5, 7, 4]),
@@ -104,7 +105,8 @@ extension Examples {
         .init(
             SelectionImageGradient(firstShift: 4, shiftStep: -1), [[2, 3, 9, 8], [2, 3, 9, 3]],
             [.distribution, .signed]),
-        .init(AbsoluteDifferenceMean(), [[2, 5, 7, 3], [2, 5, 7, 3]], [.positive, .negative], differentiable: [0, 1]),
+        .init(
+            AbsoluteDifferenceMean(), [[2, 5, 7, 3], [2, 5, 7, 3]], [.positive, .negative], differentiable: [0, 1]),
         .init(
             AbsoluteDifferenceMeanGradient(), [[2, 5, 7, 3], [2, 5, 7, 3], []], [.signed, .signed, .signed]),
         .init(Smoothness(), [[2, 7, 9, 1], [2, 7, 9, 3]], [.signed, .positive], differentiable: [0]),
