@@ -17,7 +17,7 @@ public final class FloatArena: @unchecked Sendable {
         var pointer: UnsafeMutableRawPointer?
         let failure = posix_memalign(&pointer, bytes >= page ? page : 64, byteCount)
         precondition(failure == 0, "out of memory: \(byteCount) bytes")
-        if bytes >= page { madvise(pointer, byteCount, 14 /* MADV_HUGEPAGE */) }
+        if bytes >= page { madvise(pointer, byteCount, MADV_HUGEPAGE) }
         memset(pointer!, 0, byteCount)
         base = pointer!.bindMemory(to: Float.self, capacity: count)
     }

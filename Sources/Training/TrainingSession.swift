@@ -27,6 +27,7 @@ public final class TrainingSession {
     private let communication: CommunicationThread
     private let kernels: KernelContext
     private let identity: CheckpointIdentity
+    private let evaluator: EpochEvaluator
     private let observer: (any TrainingObserver)?
     private let shouldStop: @Sendable () -> Bool
     private var position = RunPosition()
@@ -88,7 +89,10 @@ public final class TrainingSession {
             model: parts.network.name, settings: configuration.resolvedSettings(of: parts.network),
             height: parts.data.height, width: parts.data.width, configuration: configuration.identityText,
             data: parts.data.rootHash)
-        try Self.requireEqualRanks(identity, kernels, communication)
+        evaluator = EpochEvaluator(
+            network: parts.network, state: parts.state, data: parts.data, configuration: configuration,
+            communication: communication, kernels: kernels, folder: folder)
+        try RankAgreement.require(identity, kernels, communication)
         let (identity, state, optimizer, lock) = (identity, state, optimizer, lock)
         let restored = try communication.together { () -> (position: RunPosition, kernelSet: String)? in
             if resume {
@@ -121,35 +125,6 @@ public final class TrainingSession {
         }
     }
 
-    /// Ranks that read other data, have another configuration or compute with other kernels would drift apart in silence.
-    /// - Throws: `Failure` (usage) on every rank, naming the first rank that differs from rank 0.
-    private static func requireEqualRanks(
-        _ identity: CheckpointIdentity, _ kernels: KernelContext, _ communication: CommunicationThread
-    ) throws {
-        let host = communication.communicator.hostName
-        let mine = [
-            host, kernels.setName, identity.data, "\(identity.height)x\(identity.width)",
-            identity.model + " " + identity.settingsText + " " + identity.configuration,
-        ]
-        let text = Array(mine.joined(separator: "\n").utf8)
-        let all = try communication.run { try $0.allGather(text) }.map {
-            String(decoding: $0, as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: false).map(
-                String.init)
-        }
-        let names = ["", "kernels", "data set", "size", "configuration"]
-        let remedies = [
-            "", "set OPENBLAS_CORETYPE to one set that all hosts have", "copy the same data set to every host",
-            "copy the same data set to every host", "start all ranks with the same options and files",
-        ]
-        for (rank, theirs) in all.enumerated() where theirs.dropFirst() != all[0].dropFirst() {
-            guard let field = names.indices.dropFirst().first(where: { theirs[$0] != all[0][$0] }) else { continue }
-            throw Failure(
-                .usage,
-                "rank \(rank) (\(theirs[0])) and rank 0 (\(all[0][0])) differ in \(names[field]): '\(theirs[field])' and "
-                    + "'\(all[0][field])'; \(remedies[field])")
-        }
-    }
-
     /// What a user should know before step 0, one line each.
     public var description: [String] {
         func counted(_ count: Int, _ noun: String) -> String { "\(count) \(noun)\(count == 1 ? "" : "s")" }
@@ -170,7 +145,7 @@ public final class TrainingSession {
     public func run() throws -> Outcome {
         try observer?.started(
             at: position.step, of: totalSteps, description: description, losses: engine.layout.lossNames,
-            validation: validationColumns())
+            validation: evaluator.columns())
         defer { observer?.ended() }
         if position.step >= totalSteps {
             observer?.remark("the run has its \(totalSteps) steps already; give more --epochs or --steps to go on")
@@ -276,18 +251,11 @@ public final class TrainingSession {
         return mean.base[layout.stopOffset] > 0
     }
 
-    /// What validations of this run measure.
-    private func validationColumns() throws -> [String] {
-        guard data.dataSet.count(.val) > 0 else { return [] }
-        let graph = try NetworkGraph(network, .evaluation, batch: 1, height: data.height, width: data.width)
-        return Validator.columns(of: graph).filter { data.hasDisparity || $0 != Validator.endPointError }
-    }
-
     /// Estimates statistics, validates, draws, keeps the best.
     private func finishEpoch(_ epoch: Int, seconds: Double) throws {
-        try calibrate()
+        try evaluator.calibrate()
         position.statisticsStep = position.step
-        let validation = try validate(epoch)
+        let validation = try evaluator.validate(epoch)
         let judged = validation.first { $0.name == "loss" }?.value ?? epochMeans().first?.value ?? .infinity
         let isBest = judged < position.bestLoss
         if isBest {
@@ -311,82 +279,6 @@ public final class TrainingSession {
                 epoch: epoch, step: position.step, trainingLosses: epochMeans(), validation: validation,
                 learningRate: schedule.learningRate(at: max(0, position.step - 1), base: configuration.learningRate),
                 seconds: seconds, isBest: isBest))
-    }
-
-    /// Statistics for inference from the first training records in fixed lanes; ranks share the lanes.
-    private func calibrate() throws {
-        let communicator = communication.communicator
-        let count = min(data.dataSet.count(.train), Calibrator.recordLimit)
-        let laneCount = count / configuration.laneBatch
-        let calibrator = try Calibrator(
-            network: network, state: state, batch: configuration.laneBatch, height: data.height, width: data.width,
-            kernels: kernels)
-        let loader = BatchLoader(
-            data: data.dataSet, split: .train,
-            schedule: .sequential(
-                records: 0..<(laneCount * configuration.laneBatch), batch: configuration.laneBatch,
-                part: communicator.rank, of: communicator.worldSize),
-            settings: .init(height: data.height, width: data.width))
-        defer { loader.shutDown() }
-        var rows: [(index: Int, values: [Double])] = []
-        while let batch = try loader.nextBatch() {
-            for input in network.inputs {
-                let source = batch.input(input.field)
-                calibrator.input(input.field)?.base.update(from: source.base, count: source.count)
-            }
-            rows.append((batch.step, calibrator.run().map(Double.init)))
-            loader.recycle(batch)
-        }
-        calibrator.store(try RowExchange.gather(rows, communication).map { $0.map { Float($0) } })
-    }
-
-    private func validate(_ epoch: Int) throws -> [(name: String, value: Double)] {
-        let count = data.dataSet.count(.val)
-        guard count > 0 else { return [] }
-        let communicator = communication.communicator
-        let validator = try Validator(
-            network: network, state: state, height: data.height, width: data.width, kernels: kernels)
-        var settings = BatchLoader.Settings(height: data.height, width: data.width)
-        settings.wantsDisparity = data.hasDisparity
-        let loader = BatchLoader(
-            data: data.dataSet, split: .val,
-            schedule: .sequential(
-                records: 0..<count, batch: 1, part: communicator.rank, of: communicator.worldSize), settings: settings)
-        defer { loader.shutDown() }
-        var rows: [(index: Int, values: [Double])] = []
-        while let batch = try loader.nextBatch() {
-            validator.run(batch, position: 0)
-            rows.append((batch.step, validator.measure(batch, position: 0)))
-            loader.recycle(batch)
-        }
-        let all = try RowExchange.gather(rows, communication)
-        if isFirst { try drawSamples(epoch, validator, settings, count: count) }
-        let means = Validator.mean(all, columns: validator.columns.count)
-        return zip(validator.columns, means).filter { !$0.1.isNaN }.map { ($0, $1) }
-    }
-
-    /// Always the same records, spread over the validation set.
-    private func drawSamples(
-        _ epoch: Int, _ validator: Validator, _ settings: BatchLoader.Settings, count: Int
-    ) throws {
-        let chosen = min(configuration.samples, count)
-        guard chosen > 0 else { return }
-        let schedule = LaneSchedule(taskCount: chosen, largestBatch: 1) { number in
-            let record = number * count / chosen
-            return LaneTask(
-                step: number, lane: 0, samples: [SampleOrder.Sample(globalIndex: record, epoch: 0, record: record)])
-        }
-        let loader = BatchLoader(data: data.dataSet, split: .val, schedule: schedule, settings: settings)
-        defer { loader.shutDown() }
-        let pictures = SamplePictures()
-        while let batch = try loader.nextBatch() {
-            validator.run(batch, position: 0)
-            pictures.add(validator, batch, position: 0)
-            loader.recycle(batch)
-        }
-        let digits = String(epoch)
-        let name = String(repeating: "0", count: max(0, 4 - digits.count)) + digits
-        try pictures.write(to: "\(folder.sampleFolder)/epoch_\(name).png")
     }
 
     /// Rank 0 writes; the bytes are the same whoever does.

@@ -1,0 +1,102 @@
+import Basics
+import Collectives
+import Kernels
+import Models
+import Shards
+import Streaming
+
+/// What happens at the end of an epoch: estimates the statistics that inference uses, validates, draws. Ranks share the
+/// work and all end with the same numbers.
+struct EpochEvaluator {
+    let network: any Network
+    let state: ModelState
+    let data: TrainingData
+    let configuration: RunConfiguration
+    let communication: CommunicationThread
+    let kernels: KernelContext
+    let folder: RunFolder
+
+    /// What validations of this run measure.
+    func columns() throws -> [String] {
+        guard data.dataSet.count(.val) > 0 else { return [] }
+        let graph = try NetworkGraph(network, .evaluation, batch: 1, height: data.height, width: data.width)
+        return Validator.columns(of: graph).filter { data.hasDisparity || $0 != Validator.endPointError }
+    }
+
+    /// Statistics for inference from the first training records in fixed lanes; ranks share the lanes.
+    func calibrate() throws {
+        let communicator = communication.communicator
+        let count = min(data.dataSet.count(.train), Calibrator.recordLimit)
+        let laneCount = count / configuration.laneBatch
+        let calibrator = try Calibrator(
+            network: network, state: state, batch: configuration.laneBatch, height: data.height, width: data.width,
+            kernels: kernels)
+        let loader = BatchLoader(
+            data: data.dataSet, split: .train,
+            schedule: .sequential(
+                records: 0..<(laneCount * configuration.laneBatch), batch: configuration.laneBatch,
+                part: communicator.rank, of: communicator.worldSize),
+            settings: .init(height: data.height, width: data.width))
+        defer { loader.shutDown() }
+        var rows: [(index: Int, values: [Double])] = []
+        while let batch = try loader.nextBatch() {
+            for input in network.inputs {
+                let source = batch.input(input.field)
+                calibrator.input(input.field)?.base.update(from: source.base, count: source.count)
+            }
+            rows.append((batch.step, calibrator.run().map(Double.init)))
+            loader.recycle(batch)
+        }
+        calibrator.store(try RowExchange.gather(rows, communication).map { $0.map { Float($0) } })
+    }
+
+    /// Means over the validation records of everything that is measured, and a sheet of pictures.
+    func validate(_ epoch: Int) throws -> [(name: String, value: Double)] {
+        let count = data.dataSet.count(.val)
+        guard count > 0 else { return [] }
+        let communicator = communication.communicator
+        let validator = try Validator(
+            network: network, state: state, height: data.height, width: data.width, kernels: kernels)
+        var settings = BatchLoader.Settings(height: data.height, width: data.width)
+        settings.wantsDisparity = data.hasDisparity
+        let loader = BatchLoader(
+            data: data.dataSet, split: .val,
+            schedule: .sequential(
+                records: 0..<count, batch: 1, part: communicator.rank, of: communicator.worldSize), settings: settings)
+        defer { loader.shutDown() }
+        var rows: [(index: Int, values: [Double])] = []
+        while let batch = try loader.nextBatch() {
+            validator.run(batch, position: 0)
+            rows.append((batch.step, validator.measure(batch, position: 0)))
+            loader.recycle(batch)
+        }
+        let all = try RowExchange.gather(rows, communication)
+        if communicator.rank == 0 { try drawSamples(epoch, validator, settings, count: count) }
+        let means = Validator.mean(all, columns: validator.columns.count)
+        return zip(validator.columns, means).filter { !$0.1.isNaN }.map { ($0, $1) }
+    }
+
+    /// Always the same records, spread over the validation set.
+    private func drawSamples(
+        _ epoch: Int, _ validator: Validator, _ settings: BatchLoader.Settings, count: Int
+    ) throws {
+        let chosen = min(configuration.samples, count)
+        guard chosen > 0 else { return }
+        let schedule = LaneSchedule(taskCount: chosen, largestBatch: 1) { number in
+            let record = number * count / chosen
+            return LaneTask(
+                step: number, lane: 0, samples: [SampleOrder.Sample(globalIndex: record, epoch: 0, record: record)])
+        }
+        let loader = BatchLoader(data: data.dataSet, split: .val, schedule: schedule, settings: settings)
+        defer { loader.shutDown() }
+        let pictures = SamplePictures()
+        while let batch = try loader.nextBatch() {
+            validator.run(batch, position: 0)
+            pictures.add(validator, batch, position: 0)
+            loader.recycle(batch)
+        }
+        let digits = String(epoch)
+        let name = String(repeating: "0", count: max(0, 4 - digits.count)) + digits
+        try pictures.write(to: "\(folder.sampleFolder)/epoch_\(name).png")
+    }
+}
