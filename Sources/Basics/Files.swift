@@ -4,12 +4,15 @@ import Glibc
 public enum Files {
     /// Whole content of a file of at most `limit` bytes.
     public static func read(_ path: String, limit: Int = 1 << 30) throws -> [UInt8] {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        // Without O_NONBLOCK, opening a pipe with a picture's name would wait for a writer for ever.
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         if descriptor < 0 { throw FileError(path: path, action: "open", code: errno) }
         defer { close(descriptor) }
         var status = stat()
         if fstat(descriptor, &status) != 0 { throw FileError(path: path, action: "read", code: errno) }
         if status.st_mode & S_IFMT == S_IFDIR { throw FileError(path: path, action: "read", code: EISDIR) }
+        // Pipes and devices have no size and no end.
+        if status.st_mode & S_IFMT != S_IFREG { throw FileError(path: path, action: "read", code: EINVAL) }
         let size = Int(status.st_size)
         if size > limit { throw FileError(path: path, action: "read", code: EFBIG) }
         var failure: Int32 = 0
