@@ -65,8 +65,4 @@ ranks_environment() {
     # When a rank died or mpirun is told to end, it waits this long before it sends SIGTERM, and as long again, in which
     # ranks may save a checkpoint, before SIGKILL (default: 1 s). So twice this is what a failure costs.
     setting odls_base_sigkill_timeout 5
-    # Open MPI refuses to run as root unless told twice; containers have no other user.
-    if [ "$(id -u)" -eq 0 ]; then
-        export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-    fi
 }

@@ -21,7 +21,11 @@ public struct FileError: Error, CustomStringConvertible, Equatable {
         switch code {
         case ENOSPC: return "\(text); free some space or choose another folder"
         case EACCES, EPERM, EROFS: return "\(text); choose a folder that you may write, or mend its permissions"
-        case ENOENT: return "\(text); check the path"
+        case ENOENT, ENOTDIR, EISDIR, ELOOP, ENAMETOOLONG: return "\(text); check the path"
+        case EFBIG: return "\(text); give a smaller file, or the right one"
+        case EINVAL: return "\(text) for this kind of file; give a regular file"
+        case EMFILE, ENFILE: return "\(text); raise the limit with ulimit -n"
+        case EIO: return "\(text); check the disk"
         default: return text
         }
     }

@@ -83,7 +83,7 @@ public final class InProcessCommunicator: Communicator, @unchecked Sendable {
         }
     }
 
-    public func barrier() throws { try world.wait() }
+    public func barrier() throws { try world.wait(thenReads: false) }
 
     public func abort(_ code: ExitCode) -> Never { exit(code.rawValue) }
 
@@ -118,6 +118,8 @@ private final class InProcessWorld: @unchecked Sendable {
     private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
     // Under the mutex.
     private var waiting = 0
+    /// Ranks that look at others' memory right now.
+    private var readers = 0
     private var generation = 0
     private var failure: PeerFailure?
 
@@ -141,12 +143,32 @@ private final class InProcessWorld: @unchecked Sendable {
     /// Shows a message, waits for those of all ranks, lets `read` look at them, and waits until all have looked.
     func exchange(_ message: Message, of rank: Int, _ read: (UnsafeMutableBufferPointer<Message>) -> Void) throws {
         messages[rank] = message
-        try wait()
-        read(messages)
-        try wait()
+        do {
+            try wait(thenReads: true)
+            read(messages)
+            finishReading()
+            try wait(thenReads: false)
+        } catch {
+            // Whoever fails frees the memory it has shown: not while somebody still looks at it.
+            waitForReaders()
+            throw error
+        }
     }
 
-    func wait() throws(PeerFailure) {
+    private func finishReading() {
+        pthread_mutex_lock(mutex)
+        readers -= 1
+        pthread_cond_broadcast(condition)
+        pthread_mutex_unlock(mutex)
+    }
+
+    private func waitForReaders() {
+        pthread_mutex_lock(mutex)
+        while readers > 0 { pthread_cond_wait(condition, mutex) }
+        pthread_mutex_unlock(mutex)
+    }
+
+    func wait(thenReads: Bool) throws(PeerFailure) {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
         if let failure { throw failure }
@@ -155,6 +177,8 @@ private final class InProcessWorld: @unchecked Sendable {
         if waiting == size {
             waiting = 0
             generation += 1
+            // All of them: some may wake late, after a neighbour has finished.
+            if thenReads { readers = size }
             pthread_cond_broadcast(condition)
             return
         }

@@ -165,6 +165,9 @@ struct GradientCheckCommand: ParsableCommand {
         }
         func count(_ verdict: GradientCheck.Verdict) -> Int { report.rows.filter { $0.verdict == verdict }.count }
         print("\(count(.agrees)) agree, \(count(.disagrees)) disagree, \(count(.hidden)) hidden by rounding")
+        if count(.agrees) == 0 {
+            throw Failure(.internalFault, "no gradient stands out of the rounding; give a larger --size or another --seed")
+        }
         if let first = report.rows.first(where: { $0.verdict == .disagrees }) {
             throw Failure(.internalFault, "the gradient of \(first.parameter) disagrees with finite differences")
         }

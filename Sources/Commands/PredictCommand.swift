@@ -57,6 +57,11 @@ struct PredictCommand: ParsableCommand {
         }
         let fixedRange = try range.map(parseRange)
         let items = try inputs.flatMap(items)
+        var keys: Set<String> = []
+        for item in items where !keys.insert(item.key).inserted {
+            throw Failure(
+                .usage, "two inputs are called \(item.key) and would share their maps; predict them into different folders")
+        }
         let predictor = try Predictor(
             network.load(), size: size.map { ($0.height, $0.width) }, kernels: machine.kernels())
         let reporter = ProgressReporter(task: "predict", unit: "picture", items: "pictures", total: items.count)

@@ -88,7 +88,9 @@ enum TrainingRanks {
 
     /// What a killed run was writing when it died.
     private static func removeRemnants(in folder: String) throws {
-        for name in try Files.list(folder) where name.hasSuffix(".partial") { unlink(folder + "/" + name) }
+        for name in try Files.list(folder) where name.hasSuffix(".partial") {
+            _ = AtomicFileWriter.removeIfAbandoned(folder + "/" + name)
+        }
     }
 
     /// Ranks as threads. One that fails poisons the others' communication, so that all end; what is reported is the failure

@@ -45,7 +45,7 @@ public final class Calibrator {
     /// With equal lanes of n samples per channel: mean = average of means; variance = average of variances + variance of
     /// the means, made unbiased by N / (N − 1) over all N samples. Float64, pairwise over the lanes.
     public func store(_ lanes: [[Float]]) {
-        guard !lanes.isEmpty else { return }
+        precondition(!lanes.isEmpty, "statistics of no lanes")
         let statistics = graph.graph.statistics
         var means: [String: [Double]] = [:]
         for statistic in statistics where statistic.kind == .mean {

@@ -27,14 +27,16 @@ struct EpochEvaluator {
     func calibrate() throws {
         let communicator = communication.communicator
         let count = min(data.dataSet.count(.train), Calibrator.recordLimit)
-        let laneCount = count / configuration.laneBatch
+        // A lane as in training, unless that is more than all the records that take part.
+        let batch = min(configuration.laneBatch, count)
+        let laneCount = count / batch
         let calibrator = try Calibrator(
-            network: network, state: state, batch: configuration.laneBatch, height: data.height, width: data.width,
+            network: network, state: state, batch: batch, height: data.height, width: data.width,
             kernels: kernels)
         let loader = BatchLoader(
             data: data.dataSet, split: .train,
             schedule: .sequential(
-                records: 0..<(laneCount * configuration.laneBatch), batch: configuration.laneBatch,
+                records: 0..<(laneCount * batch), batch: batch,
                 part: communicator.rank, of: communicator.worldSize),
             settings: .init(height: data.height, width: data.width))
         defer { loader.shutDown() }

@@ -20,7 +20,8 @@ public struct Evaluation {
         public var geometry: StereoGeometry?
         public var capMetres = 80.0
         public var scalesByMedian = false
-        public var maximumShift = 32
+        /// Largest shift of the global-shift baseline in pixels; nil is an eighth of the width, at least 16.
+        public var maximumShift: Int?
 
         public init() {}
     }
@@ -191,7 +192,7 @@ public struct Evaluation {
     /// The shift that matches the views best: it sees the pictures, not the truth.
     private func globalShift(_ record: Record) throws -> Int {
         guard let left = record[FieldName.left], let right = record[FieldName.right] else { return 0 }
-        return try Baselines.bestGlobalDisparity(left: left, right: right, maximumShift: options.maximumShift)
+        return try Baselines.bestGlobalDisparity(left: left, right: right, maximumShift: options.maximumShift ?? max(16, left.width / 8))
     }
 
     /// Truth outside the crop becomes unknown.

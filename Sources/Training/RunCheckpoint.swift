@@ -77,7 +77,8 @@ public enum RunCheckpoint {
     /// - Returns: the position, and the kernel set that wrote the file.
     /// - Throws: `Failure` (usage) if the checkpoint belongs to another run, (bad data) if it is no checkpoint.
     public static func read(
-        path: String, state: ModelState, optimizer: any Optimizer, identity: CheckpointIdentity
+        path: String, state: ModelState, optimizer: any Optimizer, identity: CheckpointIdentity,
+        lossCount: Int
     ) throws -> (position: RunPosition, kernelSet: String) {
         let file = try SafeTensorsFile(path: path)
         let metadata = file.metadata
@@ -127,7 +128,9 @@ public enum RunCheckpoint {
         position.epochSums = try (metadata["epoch_sums"] ?? "").split(separator: " ").map { try double(String($0)) }
         position.bestLoss = try double(metadata["best_loss"])
         optimizer.stepCount = try number("optimizer_step")
-        guard position.step >= 0, optimizer.stepCount >= 0 else { throw unfit(path, "step") }
+        guard (0...1_000_000_000_000).contains(position.step), (0...1_000_000_000_000).contains(optimizer.stepCount)
+        else { throw unfit(path, "step") }
+        guard position.epochSums.count == lossCount else { throw unfit(path, "epoch_sums") }
         return (position, metadata["kernels"] ?? "unknown")
     }
 
@@ -163,7 +166,12 @@ public struct TrainedNetwork {
                 let parts = $0.split(separator: "=", maxSplits: 1)
                 return parts.count == 2 ? (String(parts[0]), String(parts[1])) : nil
             }
-            for (name, value) in given where settings.first(where: { $0.name == name })?.value != value {
+            guard let type = NetworkRegistry.all.first(where: { $0.name == stored }) else {
+                throw Failure(.badData, "\(path): is of a model '\(stored)' that this program does not know; use a newer one")
+            }
+            let wanted = try Settings(type.settings, given, owner: stored)
+            for (name, _) in given where settings.first(where: { $0.name == name })?.value != wanted[name] {
+                let value = wanted[name]
                 throw Failure(
                     .usage,
                     "--set \(name)=\(value): \(path) was trained with "

@@ -77,7 +77,8 @@ extension RunConfiguration {
         integer("lanes", "batch", "micro-batches of a step, with statistics of their own", \.lanes, 1...65_536),
         integer("lane-batch", "batch", "records of a lane", \.laneBatch, 1...65_536),
         integer("epochs", "length", "passes over the training records", \.epochs, 1...1_000_000, mayChange: true),
-        integer("steps", "length", "steps in all; overrides epochs", \.steps, 0...Int.max, mayChange: true),
+        integer(
+            "steps", "length", "steps in all; overrides epochs", \.steps, 0...1_000_000_000_000, mayChange: true),
         seedField,
         choice("optimizer", "optimizer", "adam, adamw or sgd", \.optimizer),
         number("lr", "optimizer", "learning rate", \.learningRate, 0...1e6),

@@ -86,7 +86,7 @@ public final class TrainingSession {
         engine = LaneEngine(network: parts.graph, state: parts.state, kernels: kernels)
         exchange = try LaneExchange(engine: engine, lanes: configuration.lanes, communication: communication)
         identity = CheckpointIdentity(
-            model: parts.network.name, settings: configuration.resolvedSettings(of: parts.network),
+            model: parts.network.name, settings: try configuration.resolvedSettings(of: parts.network),
             height: parts.data.height, width: parts.data.width, configuration: configuration.identityText,
             data: parts.data.rootHash)
         evaluator = EpochEvaluator(
@@ -94,6 +94,7 @@ public final class TrainingSession {
             communication: communication, kernels: kernels, folder: folder)
         try RankAgreement.require(identity, kernels, communication)
         let (identity, state, optimizer, lock) = (identity, state, optimizer, lock)
+        let lossCount = engine.layout.lossNames.count
         let restored = try communication.together { () -> (position: RunPosition, kernelSet: String)? in
             if resume {
                 if isFirst {
@@ -102,11 +103,15 @@ public final class TrainingSession {
                     // What a killed writer left.
                     _ = try CheckpointFolder(path: folder.checkpointFolder).removeStalePartials()
                 }
-                return try RunCheckpoint.read(
-                    path: folder.lastCheckpoint, state: state, optimizer: optimizer, identity: identity)
+                if Files.exists(folder.lastCheckpoint) {
+                    return try RunCheckpoint.read(
+                        path: folder.lastCheckpoint, state: state, optimizer: optimizer, identity: identity,
+                        lossCount: lossCount)
+                }
             }
+            // A run that ended before its first checkpoint starts again at step 0.
             state.initialize(seed: configuration.seed)
-            if isFirst {
+            if isFirst && !resume {
                 try folder.create()
                 try lock.take()
                 try writeConfiguration(folder)
@@ -169,24 +174,17 @@ public final class TrainingSession {
             let mustStop = try step(loader, lanes: lanes)
             let isEpochEnd = position.step % order.stepsPerEpoch == 0
             let isEnd = position.step == totalSteps
+            var mustSave = mustStop || position.step % configuration.checkpointEvery == 0
             if isEpochEnd || isEnd {
                 let epoch = (position.step + order.stepsPerEpoch - 1) / order.stepsPerEpoch
-                if isEnd || epoch % configuration.validateEvery == 0 {
-                    try finishEpoch(epoch, seconds: monotonicSeconds() - epochStart)
-                } else {
-                    try report(epoch, validation: [], isBest: false, seconds: monotonicSeconds() - epochStart)
-                }
-                position.epochSums = position.epochSums.map { _ in 0 }
+                let validates = isEnd || epoch % configuration.validateEvery == 0
+                mustSave = mustSave || validates
+                try finishEpoch(epoch, validates: validates, seconds: monotonicSeconds() - epochStart)
                 epochStart = monotonicSeconds()
-                // After the sums were reset, so that a resumed run starts the next epoch at zero.
-                if isEnd || epoch % configuration.validateEvery == 0 { try save(folder.lastCheckpoint) }
-            } else if position.step % configuration.checkpointEvery == 0 || mustStop {
-                try save(folder.lastCheckpoint)
             }
-            if mustStop && !isEnd {
-                if isEpochEnd { try save(folder.lastCheckpoint) }
-                return .interrupted
-            }
+            // After the end of an epoch, so that a resumed run starts the next one at zero.
+            if mustSave { try save(folder.lastCheckpoint) }
+            if mustStop && !isEnd { return .interrupted }
         }
         return .finished
     }
@@ -251,34 +249,35 @@ public final class TrainingSession {
         return mean.base[layout.stopOffset] > 0
     }
 
-    /// Estimates statistics, validates, draws, keeps the best.
-    private func finishEpoch(_ epoch: Int, seconds: Double) throws {
-        try evaluator.calibrate()
-        position.statisticsStep = position.step
-        let validation = try evaluator.validate(epoch)
-        let judged = validation.first { $0.name == "loss" }?.value ?? epochMeans().first?.value ?? .infinity
-        let isBest = judged < position.bestLoss
-        if isBest {
-            position.bestLoss = judged
-            try save(folder.bestCheckpoint)
+    /// Ends an epoch: estimates statistics, validates, draws, keeps the best (if it is time), and reports.
+    private func finishEpoch(_ epoch: Int, validates: Bool, seconds: Double) throws {
+        let means = epochMeans()
+        // Checkpoints from here on belong to the next epoch.
+        position.epochSums = position.epochSums.map { _ in 0 }
+        var validation: [(name: String, value: Double)] = []
+        var isBest = false
+        if validates {
+            try evaluator.calibrate()
+            position.statisticsStep = position.step
+            validation = try evaluator.validate(epoch)
+            let judged = validation.first { $0.name == "loss" }?.value ?? means.first?.value ?? .infinity
+            isBest = judged < position.bestLoss
+            if isBest {
+                position.bestLoss = judged
+                try save(folder.bestCheckpoint)
+            }
         }
-        try report(epoch, validation: validation, isBest: isBest, seconds: seconds)
+        try observer?.finished(
+            EpochReport(
+                epoch: epoch, step: position.step, trainingLosses: means, validation: validation,
+                learningRate: schedule.learningRate(at: max(0, position.step - 1), base: configuration.learningRate),
+                seconds: seconds, isBest: isBest))
     }
 
     private func epochMeans() -> [(name: String, value: Double)] {
         // The last epoch may be cut short.
         let steps = (position.step - 1) % order.stepsPerEpoch + 1
         return zip(engine.layout.lossNames, position.epochSums).map { ($0, $1 / Double(steps)) }
-    }
-
-    private func report(
-        _ epoch: Int, validation: [(name: String, value: Double)], isBest: Bool, seconds: Double
-    ) throws {
-        try observer?.finished(
-            EpochReport(
-                epoch: epoch, step: position.step, trainingLosses: epochMeans(), validation: validation,
-                learningRate: schedule.learningRate(at: max(0, position.step - 1), base: configuration.learningRate),
-                seconds: seconds, isBest: isBest))
     }
 
     /// Rank 0 writes; the bytes are the same whoever does.
@@ -297,9 +296,10 @@ extension RunConfiguration {
     }
 
     /// All settings of the network with their defaults.
-    func resolvedSettings(of network: any Network) -> [(name: String, value: String)] {
-        let descriptions = type(of: network).settings
-        return descriptions.map { ($0.name, settings[$0.name] ?? $0.standard) }
+    func resolvedSettings(of network: any Network) throws -> [(name: String, value: String)] {
+        try Settings(
+            type(of: network).settings, settings.map { ($0.key, $0.value) }, owner: network.name
+        ).values
     }
 
     /// What a resumed run must share, except where the data lies.

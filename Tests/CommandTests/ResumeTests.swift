@@ -61,6 +61,33 @@ extension CommandTests {
             try expectWhole("killed1")
         }
 
+        /// 44 pairs, 40 of them for training: 5 steps an epoch, so that every checkpoint falls on the end of an epoch.
+        @Test func checkpointsAtEndsOfEpochsAreWritten() throws {
+            let workspace = try Self.undisturbed.get().workspace
+            let running = try workspace.start(
+                Workspace.training(
+                    "ends", steps: 4000, ["--threads", "1", "--checkpoint-every", "5", "--validate-every", "1000"]))
+            #expect(running.poll { workspace.exists("ends/checkpoints/last.safetensors") }, "\(running.errors)")
+            running.send(SIGKILL)
+            _ = running.wait(timeoutSeconds: 10)
+        }
+
+        @Test func aRunWithoutACheckpointStartsAgain() throws {
+            let workspace = try Self.undisturbed.get().workspace
+            let running = try workspace.start(
+                Workspace.training("early", steps: Self.steps, ["--threads", "1", "--checkpoint-every", "59"]))
+            #expect(running.poll { rowCount(workspace, "early") >= 2 }, "\(running.errors)")
+            running.send(SIGKILL)
+            _ = running.wait(timeoutSeconds: 10)
+            if workspace.exists("early/checkpoints/last.safetensors") {
+                try FileManager.default.removeItem(atPath: workspace.path("early/checkpoints/last.safetensors"))
+            }
+            let resumed = try workspace.vergence("train", "--run", "early", "--resume")
+            #expect(resumed.exitCode == 0, "\(resumed.errors)")
+            #expect(workspace.checkpoint("early") == workspace.checkpoint("undisturbed"))
+            #expect(rowCount(workspace, "early") == Self.steps)
+        }
+
         @Test func dataThatMovedIsKnownByItsHash() throws {
             let workspace = try Self.undisturbed.get().workspace
             let outcome = try killed("moved", by: SIGKILL)
