@@ -107,6 +107,9 @@ struct MPIRun {
             environment["OMPI_ALLOW_RUN_AS_ROOT"] = "1"
             environment["OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] = "1"
         }
+        // A session folder of its own: one mpirun that ends can pull the common one from under another that starts.
+        let sessions = TemporaryFolder("mpi")
+        environment["OMPI_MCA_orte_tmpdir_base"] = sessions.path
         process.environment = environment
         process.standardOutput = output
         process.standardError = FileHandle.nullDevice

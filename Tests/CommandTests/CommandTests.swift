@@ -11,6 +11,7 @@ final class Workspace: Sendable {
     static let model = ["--set", "width=4", "--set", "levels=8"]
     static let oneThread = ["--threads", "1"]
     static let mpirun = ProcessRunner.find("mpirun")
+    private static let mpiSessions = TemporaryFolder("mpi")
 
     /// A data set without a flaw; tests that break one make their own.
     init(pairs: Int = 44, size: String = "32x48") throws {
@@ -52,6 +53,8 @@ final class Workspace: Sendable {
     static func launching(_ ranks: Int) -> [String] {
         [
             "-np", "\(ranks)", "--oversubscribe", "--bind-to", "none", "--mca", "mpi_yield_when_idle", "1",
+            // A session folder of its own: one mpirun that ends can pull the common one from under another that starts.
+            "--mca", "orte_tmpdir_base", mpiSessions.path,
             ProcessRunner.product("vergence"),
         ]
     }
