@@ -8,7 +8,7 @@ import Testing
     @Test(arguments: [1, 2, 3, 4]) func meanHasTheBitsOfTheNaiveTree(ranks: Int) throws {
         let run = try MPIRun(ranks: ranks, ["mean", "8", "5003", "1500"])
         let hash = LaneFixture.hash(LaneFixture.mean(lanes: 8, count: 5003))
-        #expect(run.exitCode == 0)
+        #expect(run.exitCode == 0, "\(run.errors)")
         #expect(run.lines == ["\(ranks) \(hash)"])
     }
 
@@ -25,7 +25,8 @@ import Testing
 
     @Test func troubleOfOneRankIsToldByAll() throws {
         let run = try MPIRun(ranks: 3, ["trouble"])
-        #expect(run.lines == ["rank 2: shard 3 is broken (65)"])
+        #expect(run.lines == ["rank 2: shard 3 is broken (65)"], "exit code \(run.exitCode): \(run.errors)")
+        #expect(run.exitCode == 0)
     }
 
     @Test func abortEndsRanksThatWait() throws {
@@ -82,6 +83,8 @@ struct MPIRun {
     let exitCode: Int32
     /// Lines of standard output that the probe wrote.
     let lines: [String]
+    /// Standard error, for messages of failed tests.
+    let errors: String
 
     static let mpirun: String? = (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":")
         .map { "\($0)/mpirun" }.first { FileManager.default.isExecutableFile(atPath: $0) }
@@ -112,12 +115,15 @@ struct MPIRun {
         environment["OMPI_MCA_orte_tmpdir_base"] = sessions.path
         process.environment = environment
         process.standardOutput = output
-        process.standardError = FileHandle.nullDevice
+        let errorsPath = sessions.file("errors")
+        try Data().write(to: URL(fileURLWithPath: errorsPath))
+        process.standardError = FileHandle(forWritingAtPath: errorsPath) ?? FileHandle.nullDevice
         process.standardInput = FileHandle.nullDevice
         try process.run()
         let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
         process.waitUntilExit()
         exitCode = process.terminationStatus
+        errors = (try? String(contentsOfFile: errorsPath, encoding: .utf8)) ?? ""
         lines = text.split(separator: "\n").map(String.init).filter { !$0.hasPrefix("---") }
     }
 }
