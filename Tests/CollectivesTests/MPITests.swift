@@ -26,7 +26,6 @@ import Testing
     @Test func troubleOfOneRankIsToldByAll() throws {
         let run = try MPIRun(ranks: 3, ["trouble"])
         #expect(run.lines == ["rank 2: shard 3 is broken (65)"], "exit code \(run.exitCode): \(run.errors)")
-        #expect(run.exitCode == 0)
     }
 
     @Test func abortEndsRanksThatWait() throws {
