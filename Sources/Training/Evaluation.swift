@@ -179,13 +179,17 @@ public struct Evaluation {
             guard let truth = record[FieldName.disparity] ?? record[FieldName.left] else { return (nil, []) }
             return (Baselines.constantMap(value, height: truth.height, width: truth.width), [])
         case .folder(let path, let encoding):
-            for suffix in [".pfm", ".npy", ".png"] {
+            // Named by the record alone, or as `predict` names them.
+            for suffix in [
+                ".pfm", ".npy", ".png", "_disparity_left.pfm", "_disparity_left.npy", "_disparity_left_16.png",
+            ] {
                 let file = "\(path)/\(record.key)\(suffix)"
                 if Files.exists(file) { return (try DisparityFiles.read(file, png: encoding), []) }
             }
             throw Failure(
                 .missingInput,
-                "\(path): has no prediction for record \(record.key); expected \(record.key).pfm, .npy or .png")
+                "\(path): has no prediction for record \(record.key); expected \(record.key).pfm, .npy or .png, "
+                    + "or what vergence predict writes")
         }
     }
 

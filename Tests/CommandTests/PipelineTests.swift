@@ -131,7 +131,25 @@ extension CommandTests {
                 "evaluate", "data", "--checkpoint", Self.best, "--split", "train", "--record", try key(workspace),
                 "--json", "own.json")
             #expect(own.exitCode == 0, "\(own.errors)")
-            #expect(workspace.exists("own.json"))
+            let name = try key(workspace)
+            for eye in ["left", "right"] {
+                try FileManager.default.createDirectory(
+                    atPath: workspace.path("named/\(eye)"), withIntermediateDirectories: true)
+                try FileManager.default.copyItem(
+                    atPath: workspace.path("pair/\(eye)/a.png"), toPath: workspace.path("named/\(eye)/\(name).png"))
+            }
+            let named = try workspace.vergence("predict", "named", "--checkpoint", Self.best, "--output", "named-maps")
+            #expect(named.exitCode == 0, "\(named.errors)")
+            let written = try workspace.vergence(
+                "evaluate", "data", "--predictions", "named-maps", "--split", "train", "--record", name, "--json",
+                "written.json")
+            #expect(written.exitCode == 0, "\(written.errors)")
+            func records(_ file: String) throws -> NSArray? {
+                let data = try #require(workspace.bytes(file))
+                return (try JSONSerialization.jsonObject(with: data) as? [String: Any])?["per_record"] as? NSArray
+            }
+            #expect(try records("own.json") == records("written.json"))
+            #expect(try records("own.json")?.count == 1)
         }
 
         private func key(_ workspace: Workspace) throws -> String {
