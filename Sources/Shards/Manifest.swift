@@ -15,6 +15,8 @@ public struct Manifest: Sendable, Equatable {
     static let format = "vergence data set"
     /// Bytes that a manifest may have: about 400,000 shards.
     static let byteLimit = 64 << 20
+    /// Field names in a whole data set.
+    static let fieldLimit = 1024
 
     /// All records' fields of one name.
     public struct FieldSummary: Sendable, Equatable {
@@ -142,6 +144,7 @@ public struct Manifest: Sendable, Equatable {
                     + "version \(Self.version)", remedy: "use a newer program or convert the data again")
         }
         var counts: [String: Int] = [:]
+        var totalByteCount = 0
         var total = 0
         for shard in file.shards {
             guard Self.isSafeName(shard.name) else {
@@ -158,7 +161,11 @@ public struct Manifest: Sendable, Equatable {
                 throw refuse("shard '\(shard.name)' has a hash that is not hexadecimal")
             }
             total += shard.records
+            let (sum, overflow) = totalByteCount.addingReportingOverflow(shard.bytes)
+            guard !overflow else { throw refuse("its shards have more bytes than any disk") }
+            totalByteCount = sum
         }
+        guard file.fields.count <= Self.fieldLimit else { throw refuse("\(file.fields.count) fields") }
         var splits: [Split: [String]] = [:]
         var seen: Set<String> = []
         for (name, part) in file.splits.sorted(by: { $0.key < $1.key }) {
@@ -187,7 +194,9 @@ public struct Manifest: Sendable, Equatable {
         }
         self.splits = Self.withAllSplits(splits)
         fields = try file.fields.map { field in
-            guard let summary = field.summary, (1...max(1, total)).contains(field.records) else {
+            guard let summary = field.summary, (1...max(1, total)).contains(field.records),
+                summary.byteCount <= Int.max >> 16, summary.storedByteCount <= Int.max >> 16
+            else {
                 throw refuse("the summary of field '\(ShardError.printable(field.name))' is not valid")
             }
             return summary
