@@ -36,6 +36,14 @@ typedef CK_VECTOR(CK_LANES) vfn;
 #define ALL(W, s) ((vf##W)(s))
 #define WIDEN(W, v) __builtin_convertvector(v, vd##W)
 
+/// a · b + c of vectors, rounded once where the level has the instruction. Levels without it round twice: kernels that use
+/// it give other bits there.
+#if CK_LANES >= 8 || defined(__aarch64__)
+#define MULADD(W, a, b, c) __builtin_elementwise_fma((vf##W)(a), ALL(W, b), (vf##W)(c))
+#else
+#define MULADD(W, a, b, c) ((a) * (b) + (c))
+#endif
+
 /// Runs BODY(W, i) over [0, n): 16 at a time, then 4, then 1. For work without sums over i: the width then leaves no
 /// trace in the bits.
 #define EACH(i, n, BODY)                             \

@@ -7,7 +7,7 @@ package enum ConvolutionMethod: Sendable, CaseIterable {
     case automatic
     /// Patch matrices (im2col), block by block; none for pointwise convolutions.
     case patches
-    /// F(2x2, 3x3), for 3x3 kernels of stride 1 with padding 0, 1 or 2.
+    /// F(4x4, 3x3), for 3x3 kernels of stride 1 with padding 0, 1 or 2.
     case winograd
 
     func isWinograd(_ extents: ConvolutionExtents) -> Bool {
@@ -37,7 +37,7 @@ extension KernelContext {
     ) -> Int {
         let extents = ConvolutionExtents(input: input, weights: weights, geometry: geometry)
         return method.isWinograd(extents)
-            ? WinogradPlan(extents, .forward).workspaceCount(threadCount: threadCount)
+            ? WinogradPlan(extents, .forward).convolutionWorkspaceCount(threadCount: threadCount)
             : PatchProductPlan(extents).workspaceCount(threadCount: threadCount)
     }
 
@@ -62,8 +62,8 @@ extension KernelContext {
             bias == nil || bias?.count == extents.smallChannels, "bias \(bias?.shape ?? []) for output \(output.shape)")
         if method.isWinograd(extents) {
             winogradConvolution(
-                input.base, weights: weights.base, bias: bias?.base, activation: activation,
-                plan: WinogradPlan(extents, .forward), into: output.base, workspace: workspace)
+                PictureParts([input]), weights: weights.base, bias: bias?.base, activation: activation,
+                plan: WinogradPlan(extents, .forward), into: PictureParts([output]), workspace: workspace)
         } else {
             multiplyPatches(
                 extents.grid, of: input.base,
@@ -107,7 +107,7 @@ extension KernelContext {
     ) -> Int {
         let extents = ConvolutionExtents(input: input, weights: weights, geometry: geometry)
         if method.isWinograd(extents) {
-            return WinogradPlan(extents, .inputGradient).workspaceCount(threadCount: threadCount)
+            return WinogradPlan(extents, .inputGradient).convolutionWorkspaceCount(threadCount: threadCount)
         }
         if extents.isPointwise { return extents.turnedWeightsCount }
         return extents.isTiling
@@ -134,8 +134,8 @@ extension KernelContext {
         let smallChannels = extents.smallChannels
         if method.isWinograd(extents) {
             winogradConvolution(
-                outputGradient.base, weights: weights.base, bias: nil, activation: .none,
-                plan: WinogradPlan(extents, .inputGradient), into: inputGradient.base, workspace: workspace)
+                PictureParts([outputGradient]), weights: weights.base, bias: nil, activation: .none,
+                plan: WinogradPlan(extents, .inputGradient), into: PictureParts([inputGradient]), workspace: workspace)
             return
         }
         if !extents.isPointwise && !extents.isTiling {
@@ -181,7 +181,7 @@ extension KernelContext {
     ) -> Int {
         let extents = ConvolutionExtents(input: input, weights: weights, geometry: geometry)
         return method.isWinograd(extents)
-            ? WinogradPlan(extents, .weightGradient).workspaceCount(threadCount: threadCount)
+            ? WinogradPlan(extents, .weightGradient).weightGradientWorkspaceCount(threadCount: threadCount)
             : WeightGradientPlan(extents).workspaceCount(threadCount: threadCount)
     }
 
@@ -203,7 +203,7 @@ extension KernelContext {
         extents.checkSmall(outputGradient.shape)
         if method.isWinograd(extents) {
             winogradWeightGradient(
-                input.base, outputGradient: outputGradient.base, plan: WinogradPlan(extents, .weightGradient),
+                PictureParts([input]), outputGradient: outputGradient.base, plan: WinogradPlan(extents, .weightGradient),
                 into: weightGradient.base, workspace: workspace)
         } else {
             patchWeightGradient(

@@ -1,16 +1,15 @@
 import CKernels
 import Tensors
 
-/// A 3x3 convolution of stride 1 by Winograd's F(2x2, 3x3): 16 products over 2x2 output tiles instead of 36, so 2.25 times
-/// fewer multiplications. The transforms only add, subtract and halve; errors stay those of a plain sum of that length
-/// within a small factor. (F(4x4, 3x3) would save more and lose two digits.)
+/// A 3x3 convolution of stride 1 by Winograd's F(4x4, 3x3): 36 products over 4x4 output tiles instead of 144. The transforms
+/// and their error stand in body_winograd.inc.
 ///
-/// **Source:** A. Lavin, S. Gray, "Fast Algorithms for Convolutional Neural Networks", 2015, section 4.1.
+/// **Source:** A. Lavin, S. Gray, "Fast Algorithms for Convolutional Neural Networks", 2015, section 4.2.
 ///
 /// Two ways to walk, by the size of the weights:
 /// * fused: a chunk transforms a block of tiles, multiplies and transforms back, all in its thread's cache;
-/// * phased: where 16 weight matrices alone exceed a cache, blocks of many tiles are shared by the threads phase by phase,
-///   and a chunk of the middle phase is one of the 16 products: each weight matrix is read once per block.
+/// * phased: where 36 weight matrices alone exceed a cache, blocks of many tiles are shared by the threads phase by phase,
+///   and a chunk of the middle phase is one of the 36 products: each weight matrix is read once per block.
 struct WinogradPlan {
     let batch: Int
     /// Image that is transformed first and its padding; image that comes out.
@@ -30,6 +29,10 @@ struct WinogradPlan {
     /// Strands of a weight gradient: ranges of tiles with their own partial sums.
     let strandCount: Int
 
+    static let tile = 4
+    /// Points of a transformed tile.
+    static let points = 36
+
     enum Direction {
         case forward
         case inputGradient
@@ -39,16 +42,16 @@ struct WinogradPlan {
     var tileCount: Int { batch * tilesHigh * tilesWide }
     var weightCount: Int { inputChannels * outputChannels }
 
-    /// Whether the direct way loses. Measured with AVX-512 and AVX2 kernel sets: from 16 channels on either side Winograd
-    /// is 1.3 to 2.2 times as fast in all three passes, with 8 it loses; so it does below some two dozen tiles, where
-    /// transforming the weights costs more than the products, and where much of the tiles lies outside the image.
+    /// Whether the direct way loses. From 16 channels on either side Winograd is faster in all three passes; it is not
+    /// below a dozen tiles, where transforming the weights costs more than the products, nor where much of the tiles lies
+    /// outside the image.
     static func fits(_ extents: ConvolutionExtents) -> Bool {
         guard isPossible(extents), min(extents.bigChannels, extents.smallChannels) >= 16 else { return false }
-        func fill(_ extent: Int) -> Double { Double(extent) / Double(roundUp(extent, to: 2)) }
+        func fill(_ extent: Int) -> Double { Double(extent) / Double(roundUp(extent, to: tile)) }
         let forward = fill(extents.smallHeight) * fill(extents.smallWidth)
         let backward = fill(extents.bigHeight) * fill(extents.bigWidth)
-        let tiles = extents.batch * ceilDivide(extents.smallHeight, 2) * ceilDivide(extents.smallWidth, 2)
-        return min(forward, backward) >= 0.6 && tiles >= 24
+        let tiles = extents.batch * ceilDivide(extents.smallHeight, tile) * ceilDivide(extents.smallWidth, tile)
+        return min(forward, backward) >= 0.4 && tiles >= 12
     }
 
     static func isPossible(_ extents: ConvolutionExtents) -> Bool {
@@ -70,125 +73,122 @@ struct WinogradPlan {
             )
             padding = extents.geometry.padding
         }
-        tilesHigh = ceilDivide(outputHeight, 2)
-        tilesWide = ceilDivide(outputWidth, 2)
+        tilesHigh = ceilDivide(outputHeight, Self.tile)
+        tilesWide = ceilDivide(outputWidth, Self.tile)
         let tiles = batch * tilesHigh * tilesWide
-        let planes = 16 * (inputChannels + outputChannels)
-        isFused = inputChannels * outputChannels <= 1 << 14 && tiles >= 512
+        let planes = Self.points * (inputChannels + outputChannels)
+        isFused = inputChannels * outputChannels <= 1 << 14 && tiles >= 128
         if isFused {
-            // 768 KB of transformed tiles: with the weights they fit into a second-level cache (512 KB to 1 MB measured
-            // alike; 2 MB a third slower).
-            let most = (3 << 16) / planes / 16 * 16
-            block = max(48, min(most, 256))
+            // 768 KB of transformed tiles, in whole tiles of the matrix kernel.
+            block = max(28, min((3 << 16) / planes / 14 * 14, 112))
             strandCount =
                 direction == .weightGradient
-                ? max(1, min(16, partialSumLimit / (16 * inputChannels * outputChannels))) : 1
+                ? max(1, min(16, tiles / (2 * block), partialSumLimit / (Self.points * inputChannels * outputChannels)))
+                : 1
         } else {
             // 24 MB of transformed tiles, shared by all threads.
-            let most = max(128, min(1024, (6 << 20) / planes))
-            block = roundUp(ceilDivide(tiles, ceilDivide(tiles, most)), to: 16)
+            let most = max(112, min(1024, (6 << 20) / planes))
+            block = roundUp(ceilDivide(tiles, ceilDivide(tiles, most)), to: 14)
             strandCount = 1
         }
     }
 
-    // A line more than a power of two apart: 16 planes written together must not meet in one cache set.
+    // A line more than a power of two apart: 36 planes written together must not meet in one cache set.
     var inputPlane: Int { roundUp(block * inputChannels, to: 16) + 16 }
     var outputPlane: Int { roundUp(block * outputChannels, to: 16) + 16 }
-    /// Transformed weights (or their gradients).
-    var weightsCount: Int { roundUp(16 * weightCount, to: 16) }
+    /// One transformed and packed weight matrix.
+    var packedPlane: Int { inputChannels * roundUp(outputChannels, to: Int(CK_PANEL)) }
+    /// Transformed gradient of the weights.
+    var gradientCount: Int { roundUp(Self.points * weightCount, to: 16) }
     var zerosCount: Int { roundUp(max(inputChannels, outputChannels), to: 16) }
-    var blockCount: Int { 16 * (inputPlane + outputPlane) }
+    var blockCount: Int { Self.points * (inputPlane + outputPlane) }
 
-    /// Transposed weights of an input gradient: see `transposingRows`.
+    /// Transposed weights of an input gradient.
     var transposedCount: Int { isInputGradient ? roundUp(9 * weightCount, to: 16) : 0 }
 
-    func workspaceCount(threadCount: Int) -> Int {
-        zerosCount + transposedCount + strandCount * weightsCount + (isFused ? threadCount : 1) * blockCount
+    func convolutionWorkspaceCount(threadCount: Int) -> Int {
+        zerosCount + transposedCount + Self.points * packedPlane + (isFused ? threadCount : 1) * blockCount
     }
 
-    var inputTiles: patches_tiles { tiles(inputHeight, inputWidth, inputChannels, inputPlane) }
-    var outputTiles: patches_tiles { tiles(outputHeight, outputWidth, outputChannels, outputPlane) }
-
-    // The description of the tiles is made anew for each call: threads share nothing that could be written to.
-    func transformInput(
-        _ kernels: patches_kernels, _ image: UnsafePointer<Float>, _ zeros: UnsafePointer<Float>, _ range: Range<Int>,
-        _ planes: UnsafeMutablePointer<Float>
-    ) {
-        var tiles = inputTiles
-        kernels.winograd_input(&tiles, image, zeros, Int64(range.lowerBound), Int64(range.upperBound), planes)
+    func weightGradientWorkspaceCount(threadCount: Int) -> Int {
+        zerosCount + strandCount * gradientCount + (isFused ? threadCount : 1) * blockCount
     }
 
-    func transformOutput(
-        _ kernels: patches_kernels, _ planes: UnsafePointer<Float>, _ bias: UnsafePointer<Float>?, _ relu: Int32,
-        _ range: Range<Int>, _ image: UnsafeMutablePointer<Float>
-    ) {
-        var tiles = outputTiles
-        kernels.winograd_output(&tiles, planes, bias, relu, Int64(range.lowerBound), Int64(range.upperBound), image)
+    func inputTiles(channels: Int) -> ck_tiles {
+        ck_tiles(
+            height: inputHeight, width: inputWidth, channels: channels, tiles_high: tilesHigh, tiles_wide: tilesWide,
+            padding: padding, plane: inputPlane, row: inputChannels)
     }
 
-    func transformOutputGradient(
-        _ kernels: patches_kernels, _ image: UnsafePointer<Float>, _ zeros: UnsafePointer<Float>, _ range: Range<Int>,
-        _ planes: UnsafeMutablePointer<Float>
-    ) {
-        var tiles = outputTiles
-        kernels.winograd_output_gradient(
-            &tiles, image, zeros, Int64(range.lowerBound), Int64(range.upperBound), planes)
-    }
-
-    private func tiles(_ height: Int, _ width: Int, _ channels: Int, _ plane: Int) -> patches_tiles {
-        patches_tiles(
-            height: Int64(height), width: Int64(width), tiles_high: Int64(tilesHigh), tiles_wide: Int64(tilesWide),
-            padding: Int64(padding), channels: Int64(channels), plane: Int64(plane))
+    func outputTiles(channels: Int) -> ck_tiles {
+        ck_tiles(
+            height: outputHeight, width: outputWidth, channels: channels, tiles_high: tilesHigh, tiles_wide: tilesWide,
+            padding: 0, plane: outputPlane, row: outputChannels)
     }
 }
 
-/// Tiles that a chunk transforms where the phases are split over the threads.
-private let tilesPerChunk = 32
-/// Elements of the weights that a chunk transforms.
-private let weightsPerChunk = 2048
+/// Pictures whose channels follow one another: what a concatenation would be, without the copy.
+struct PictureParts {
+    let parts: [(base: UnsafeMutablePointer<Float>, channels: Int)]
+
+    init(_ views: [TensorView]) { parts = views.map { ($0.base, $0.lastDimension) } }
+
+    var channels: Int { parts.reduce(0) { $0 + $1.channels } }
+
+    /// Calls `body` with each part and its first channel.
+    func forEach(_ body: (_ base: UnsafeMutablePointer<Float>, _ channels: Int, _ first: Int) -> Void) {
+        var first = 0
+        for (base, channels) in parts {
+            body(base, channels, first)
+            first += channels
+        }
+    }
+}
+
+/// Work of one chunk where a transform is spread over threads.
+private let tilesPerChunk = 14
+private let weightsPerChunk = 1024
 
 extension KernelContext {
-    /// The convolution, or the input gradient if the plan says so: then `input` is the output's gradient.
+    /// output = convolution of `input`, or, for a plan of an input gradient, of an output gradient with the turned weights.
+    /// - Parameter weights: [3, 3, Ci, Co] in both cases.
     func winogradConvolution(
-        _ input: UnsafePointer<Float>, weights: UnsafePointer<Float>, bias: UnsafePointer<Float>?,
-        activation: Activation, plan: WinogradPlan, into output: UnsafeMutablePointer<Float>,
-        workspace: UnsafeMutablePointer<Float>
+        _ input: PictureParts, weights: UnsafePointer<Float>, bias: UnsafePointer<Float>?, activation: Activation,
+        plan: WinogradPlan, into output: PictureParts, workspace: UnsafeMutablePointer<Float>
     ) {
-        let kernels = patches
+        let (kernels, points) = (kernels, WinogradPlan.points)
         let zeros = workspace
         let turned = zeros + plan.zerosCount
         let transformed = turned + plan.transposedCount
-        let scratch = transformed + plan.weightsCount
+        let scratch = transformed + points * plan.packedPlane
         zeros.update(repeating: 0, count: plan.zerosCount)
-        let count = plan.weightCount
-        if plan.isInputGradient {
-            pool.forEachChunk(9) { tap, _ in
-                kernels.transpose(
-                    weights + tap * count, Int64(plan.inputChannels), Int64(plan.outputChannels),
-                    Int64(plan.inputChannels), turned + tap * count, Int64(plan.outputChannels))
-            }
-        }
-        let source = plan.isInputGradient ? UnsafePointer(turned) : weights
-        pool.forEachChunk(ceilDivide(count, weightsPerChunk)) { chunk, _ in
-            kernels.winograd_weights(
-                source, Int64(count), Int64(chunk * weightsPerChunk),
-                Int64(min(count, (chunk + 1) * weightsPerChunk)), transformed)
-        }
+        transformWeights(weights, plan: plan, turned: turned, into: transformed)
         let relu: Int32 = activation == .relu ? 1 : 0
 
-        /// One of the 16 products, for rows of a block.
+        func transformInput(_ range: Range<Int>, _ planes: UnsafeMutablePointer<Float>) {
+            input.forEach { base, channels, first in
+                var tiles = plan.inputTiles(channels: channels)
+                kernels.pointee.winograd_input(
+                    &tiles, base, zeros, range.lowerBound, range.upperBound, planes + first)
+            }
+        }
+        func transformOutput(_ range: Range<Int>, _ planes: UnsafeMutablePointer<Float>) {
+            output.forEach { base, channels, first in
+                var tiles = plan.outputTiles(channels: channels)
+                kernels.pointee.winograd_output(
+                    &tiles, planes + first, bias.map { $0 + first }, relu, range.lowerBound, range.upperBound, base)
+            }
+        }
         func multiply(
-            _ plane: Int, _ planes: UnsafeMutablePointer<Float>, _ products: UnsafeMutablePointer<Float>,
-            _ rows: Range<Int>
+            _ point: Int, _ planes: UnsafeMutablePointer<Float>, _ products: UnsafeMutablePointer<Float>, rows: Int
         ) {
-            let source = plan.isInputGradient ? WinogradPlan.flippedPlane(plane) : plane
-            matrixProduct(
-                rows: rows.count, columns: plan.outputChannels, depth: plan.inputChannels,
-                planes + plane * plan.inputPlane + rows.lowerBound * plan.inputChannels,
-                rowStrideA: plan.inputChannels, transformed + source * count, rowStrideB: plan.outputChannels,
-                accumulate: false,
-                into: products + plane * plan.outputPlane + rows.lowerBound * plan.outputChannels,
-                rowStrideC: plan.outputChannels)
+            var product = ck_product(
+                rows: rows, columns: plan.outputChannels, depth: plan.inputChannels,
+                a: planes + point * plan.inputPlane, a_row: plan.inputChannels, a_depth: 1,
+                b: transformed + point * plan.packedPlane, b_panel: plan.inputChannels * Int(CK_PANEL),
+                b_depth: Int(CK_PANEL), c: products + point * plan.outputPlane, c_row: plan.outputChannels, bias: nil,
+                accumulate: 0, relu: 0)
+            kernels.pointee.product(&product)
         }
 
         if plan.isFused {
@@ -196,55 +196,88 @@ extension KernelContext {
                 let start = chunk * plan.block
                 let end = min(start + plan.block, plan.tileCount)
                 let planes = scratch + worker * plan.blockCount
-                let products = planes + 16 * plan.inputPlane
-                plan.transformInput(kernels, input, zeros, start..<end, planes)
-                for plane in 0..<16 { multiply(plane, planes, products, 0..<(end - start)) }
-                plan.transformOutput(kernels, products, bias, relu, start..<end, output)
+                let products = planes + points * plan.inputPlane
+                transformInput(start..<end, planes)
+                for point in 0..<points { multiply(point, planes, products, rows: end - start) }
+                transformOutput(start..<end, products)
             }
             return
         }
-        let products = scratch + 16 * plan.inputPlane
+        let products = scratch + points * plan.inputPlane
         for start in stride(from: 0, to: plan.tileCount, by: plan.block) {
             let end = min(start + plan.block, plan.tileCount)
             let chunks = ceilDivide(end - start, tilesPerChunk)
             pool.forEachChunk(chunks) { chunk, _ in
                 let first = start + chunk * tilesPerChunk
-                plan.transformInput(
-                    kernels, input, zeros, first..<min(end, first + tilesPerChunk),
-                    scratch + (first - start) * plan.inputChannels)
+                transformInput(
+                    first..<min(end, first + tilesPerChunk), scratch + (first - start) * plan.inputChannels)
             }
-            pool.forEachChunk(16) { plane, _ in multiply(plane, scratch, products, 0..<(end - start)) }
+            pool.forEachChunk(points) { point, _ in multiply(point, scratch, products, rows: end - start) }
             pool.forEachChunk(chunks) { chunk, _ in
                 let first = start + chunk * tilesPerChunk
-                plan.transformOutput(
-                    kernels, products + (first - start) * plan.outputChannels, bias, relu,
-                    first..<min(end, first + tilesPerChunk), output)
+                transformOutput(
+                    first..<min(end, first + tilesPerChunk), products + (first - start) * plan.outputChannels)
             }
+        }
+    }
+
+    private func transformWeights(
+        _ weights: UnsafePointer<Float>, plan: WinogradPlan, turned: UnsafeMutablePointer<Float>,
+        into transformed: UnsafeMutablePointer<Float>
+    ) {
+        let count = plan.weightCount
+        if plan.isInputGradient {
+            let patches = patches
+            pool.forEachChunk(9) { tap, _ in
+                patches.transpose(
+                    weights + tap * count, Int64(plan.inputChannels), Int64(plan.outputChannels),
+                    Int64(plan.inputChannels), turned + tap * count, Int64(plan.outputChannels))
+            }
+        }
+        let kernels = kernels
+        let source = plan.isInputGradient ? UnsafePointer(turned) : weights
+        forEach(.rows(plan.inputChannels, of: plan.outputChannels, floats: weightsPerChunk)) { begin, rows in
+            kernels.pointee.winograd_weights(
+                source, plan.inputChannels, plan.outputChannels, plan.isInputGradient ? 1 : 0, begin, begin + rows,
+                transformed)
         }
     }
 
     /// The weight gradient [3, 3, Ci, Co]: the products of the transformed input and output gradient, summed over all tiles
     /// before one transform back.
     func winogradWeightGradient(
-        _ input: UnsafePointer<Float>, outputGradient: UnsafePointer<Float>, plan: WinogradPlan,
+        _ input: PictureParts, outputGradient: UnsafePointer<Float>, plan: WinogradPlan,
         into gradient: UnsafeMutablePointer<Float>, workspace: UnsafeMutablePointer<Float>
     ) {
-        let kernels = patches
+        let (kernels, points) = (kernels, WinogradPlan.points)
         let zeros = workspace
         let parts = workspace + plan.zerosCount
-        let scratch = parts + plan.strandCount * plan.weightsCount
+        let scratch = parts + plan.strandCount * plan.gradientCount
         zeros.update(repeating: 0, count: plan.zerosCount)
         let count = plan.weightCount
 
+        func transform(
+            _ range: Range<Int>, _ planes: UnsafeMutablePointer<Float>, _ gradients: UnsafeMutablePointer<Float>
+        ) {
+            input.forEach { base, channels, first in
+                var tiles = plan.inputTiles(channels: channels)
+                kernels.pointee.winograd_input(
+                    &tiles, base, zeros, range.lowerBound, range.upperBound, planes + first)
+            }
+            var tiles = plan.outputTiles(channels: plan.outputChannels)
+            kernels.pointee.winograd_output_gradient(
+                &tiles, outputGradient, zeros, range.lowerBound, range.upperBound, gradients)
+        }
         func multiply(
-            _ plane: Int, _ planes: UnsafeMutablePointer<Float>, _ gradients: UnsafeMutablePointer<Float>, tiles: Int,
+            _ point: Int, _ planes: UnsafeMutablePointer<Float>, _ gradients: UnsafeMutablePointer<Float>, tiles: Int,
             isFirst: Bool, into part: UnsafeMutablePointer<Float>
         ) {
-            matrixProduct(
-                rows: plan.inputChannels, columns: plan.outputChannels, depth: tiles, planes + plane * plan.inputPlane,
-                layoutA: .transposed, rowStrideA: plan.inputChannels, gradients + plane * plan.outputPlane,
-                rowStrideB: plan.outputChannels, accumulate: !isFirst, into: part + plane * count,
-                rowStrideC: plan.outputChannels)
+            var product = ck_product(
+                rows: plan.inputChannels, columns: plan.outputChannels, depth: tiles,
+                a: planes + point * plan.inputPlane, a_row: 1, a_depth: plan.inputChannels,
+                b: gradients + point * plan.outputPlane, b_panel: Int(CK_PANEL), b_depth: plan.outputChannels,
+                c: part + point * count, c_row: plan.outputChannels, bias: nil, accumulate: isFirst ? 0 : 1, relu: 0)
+            kernels.pointee.product(&product)
         }
 
         if plan.isFused {
@@ -252,50 +285,36 @@ extension KernelContext {
                 let first = strand * plan.tileCount / plan.strandCount
                 let last = (strand + 1) * plan.tileCount / plan.strandCount
                 let planes = scratch + worker * plan.blockCount
-                let gradients = planes + 16 * plan.inputPlane
+                let gradients = planes + points * plan.inputPlane
                 for start in stride(from: first, to: last, by: plan.block) {
                     let end = min(start + plan.block, last)
-                    plan.transformInput(kernels, input, zeros, start..<end, planes)
-                    plan.transformOutputGradient(
-                        kernels, outputGradient, zeros, start..<end, gradients)
-                    for plane in 0..<16 {
+                    transform(start..<end, planes, gradients)
+                    for point in 0..<points {
                         multiply(
-                            plane, planes, gradients, tiles: end - start, isFirst: start == first,
-                            into: parts + strand * plan.weightsCount)
+                            point, planes, gradients, tiles: end - start, isFirst: start == first,
+                            into: parts + strand * plan.gradientCount)
                     }
                 }
             }
         } else {
-            let gradients = scratch + 16 * plan.inputPlane
+            let gradients = scratch + points * plan.inputPlane
             for start in stride(from: 0, to: plan.tileCount, by: plan.block) {
                 let end = min(start + plan.block, plan.tileCount)
                 pool.forEachChunk(ceilDivide(end - start, tilesPerChunk)) { chunk, _ in
                     let first = start + chunk * tilesPerChunk
-                    let last = min(end, first + tilesPerChunk)
-                    plan.transformInput(
-                        kernels, input, zeros, first..<last,
-                        scratch + (first - start) * plan.inputChannels)
-                    plan.transformOutputGradient(
-                        kernels, outputGradient, zeros, first..<last,
+                    transform(
+                        first..<min(end, first + tilesPerChunk), scratch + (first - start) * plan.inputChannels,
                         gradients + (first - start) * plan.outputChannels)
                 }
-                pool.forEachChunk(16) { plane, _ in
-                    multiply(plane, scratch, gradients, tiles: end - start, isFirst: start == 0, into: parts)
+                pool.forEachChunk(points) { point, _ in
+                    multiply(point, scratch, gradients, tiles: end - start, isFirst: start == 0, into: parts)
                 }
             }
         }
         pool.forEachChunk(ceilDivide(count, weightsPerChunk)) { chunk, _ in
-            kernels.winograd_weight_gradient(
-                parts, Int64(plan.strandCount), Int64(count), Int64(chunk * weightsPerChunk),
-                Int64(min(count, (chunk + 1) * weightsPerChunk)), gradient)
+            kernels.pointee.winograd_weight_gradient(
+                parts, plan.strandCount, count, chunk * weightsPerChunk, min(count, (chunk + 1) * weightsPerChunk),
+                gradient)
         }
-    }
-}
-
-extension WinogradPlan {
-    /// The plane of the transform of a kernel turned by half a turn: its first and last rows and columns change places.
-    static func flippedPlane(_ plane: Int) -> Int {
-        func exchange(_ i: Int) -> Int { i == 0 ? 3 : i == 3 ? 0 : i }
-        return exchange(plane / 4) * 4 + exchange(plane % 4)
     }
 }

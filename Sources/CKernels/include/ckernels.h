@@ -2,9 +2,10 @@
 // float32 kernels: one body per family (body_*.inc), compiled once per instruction level, a table of functions per
 // level. No memory allocation, no threads, no global state, no errors: callers check sizes and split the work.
 //
-// Every function gives the same bits at every level: elementwise work is IEEE (multiplication and addition stay
-// separate, contraction is off), and sums run over 16 virtual lanes (element i goes to lane i % 16) that are combined
-// by halves. Pointers need float (double) alignment only. Pictures are [N, H, W, C], dense.
+// Every function but the products and Winograd transforms gives the same bits at every level: elementwise work is IEEE
+// (multiplication and addition stay separate, contraction is off), and sums run over 16 virtual lanes (element i goes to
+// lane i % 16) that are combined by halves. Products use fused multiply-add where the level has it: AVX2 and AVX-512 give
+// the same bits, SSE others. Pointers need float (double) alignment only. Pictures are [N, H, W, C], dense.
 #include <stdint.h>
 
 #pragma clang assume_nonnull begin
@@ -27,6 +28,36 @@ typedef struct ck_sgd {
     float learning_rate, momentum, decay;
     int nesterov;
 } ck_sgd;
+
+/// Columns of a panel of a packed matrix.
+enum { CK_PANEL = 32 };
+
+/// C[rows, columns] = A[rows, depth] · B[depth, columns], plus C if `accumulate`, plus bias[columns], then ReLU.
+typedef struct ck_product {
+    long rows, columns, depth;
+    /// Element (m, k) at a[m * a_row + k * a_depth].
+    const float *a;
+    long a_row, a_depth;
+    /// Element (k, n) at b[n / CK_PANEL * b_panel + n % CK_PANEL + k * b_depth]: panels (depth * CK_PANEL, CK_PANEL) or
+    /// plain rows (CK_PANEL, row stride).
+    const float *b;
+    long b_panel, b_depth;
+    /// Element (m, n) at c[m * c_row + n].
+    float *c;
+    long c_row;
+    const float *_Nullable bias;
+    int accumulate, relu;
+} ck_product;
+
+/// Pictures [N, height, width, channels] cut into 4x4 tiles (numbered over all pictures), and rows of transformed tiles:
+/// tile t's value at point i of 36 lies at planes[i * plane + t * row + channel].
+typedef struct ck_tiles {
+    long height, width, channels;
+    long tiles_high, tiles_wide;
+    /// Zeros above and left of an input picture.
+    long padding;
+    long plane, row;
+} ck_tiles;
 
 typedef struct ck_kernels {
     // Elementwise (outputs may be the inputs themselves, never partly overlap them)
@@ -88,6 +119,28 @@ typedef struct ck_kernels {
     void (*adam)(float *p, const float *g, float *m, float *v, float *_Nullable v_max, long n, const ck_adam *step);
     // exp(x) for tests of the softmax's own exponential
     void (*exponential)(const float *x, float *y, long n);
+    // Matrix products in cache. Here alone the levels differ: without fused multiply-add, products are rounded.
+    void (*product)(const ck_product *p);
+    /// Columns [begin, end), begin a multiple of CK_PANEL, of B (element (k, n) at b[k * b_row + n * b_column]) into
+    /// panels (room for depth * columns rounded up to CK_PANEL).
+    void (*pack_panels)(const float *b, long b_row, long b_column, long depth, long begin, long end, float *panels);
+    // Winograd F(4x4, 3x3) of tiles [start, end); tile `start` goes to row 0. `zeros`: as many as channels.
+    /// 6x6 input tiles -> 36 planes
+    void (*winograd_input)(const ck_tiles *tiles, const float *image, const float *zeros, long start, long end,
+                           float *planes);
+    /// 36 planes -> 4x4 output tiles, plus bias, then ReLU
+    void (*winograd_output)(const ck_tiles *tiles, const float *planes, const float *_Nullable bias, int relu,
+                            long start, long end, float *image);
+    /// 4x4 tiles of the output gradient -> 36 planes
+    void (*winograd_output_gradient)(const ck_tiles *tiles, const float *image, const float *zeros, long start,
+                                     long end, float *planes);
+    /// Rows [row_begin, row_end) of weights[9][rows][columns] -> 36 packed matrices (see pack_panels); `turned` by half a
+    /// turn: tap k is 8 - k
+    void (*winograd_weights)(const float *weights, long rows, long columns, int turned, long row_begin, long row_end,
+                             float *planes);
+    /// parts[part_count][36][count], added in order, -> gradient[9][count], elements [begin, end)
+    void (*winograd_weight_gradient)(const float *parts, long part_count, long count, long begin, long end,
+                                     float *gradient);
 } ck_kernels;
 
 /// The table of a level, or null if this processor (or build) cannot run it.

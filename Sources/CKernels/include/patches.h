@@ -25,15 +25,6 @@ struct patches_blocks {
     int64_t block_height, block_width;
 };
 
-/// The 2x2 output tiles of a 3x3 convolution of stride 1. An input tile is 4x4 and begins `padding` before its output.
-struct patches_tiles {
-    int64_t height, width;                // of the image that is read or written
-    int64_t tiles_high, tiles_wide;       // of one image
-    int64_t padding;
-    int64_t channels;
-    int64_t plane;                        // floats between two of the 16 planes of the transformed tiles
-};
-
 struct patches_kernels {
     /// Rows [start, end) of the patch matrix, each kernel_height * kernel_width * channels floats.
     void (*gather)(const struct patches_grid *grid, const float *source, int64_t start, int64_t end, float *rows);
@@ -51,22 +42,6 @@ struct patches_kernels {
                       float *total);
     /// sums[c] = sum of values[r][c] over the rows, in float64, in row order.
     void (*column_sum)(const float *values, int64_t rows, int64_t columns, double *sums);
-
-    // Winograd F(2x2, 3x3). Planes are numbered 4 * row + column of the 4x4 transformed tile.
-    /// weights[9][count] -> planes[16][count] (G g G^T), elements [start, end).
-    void (*winograd_weights)(const float *weights, int64_t count, int64_t start, int64_t end, float *planes);
-    /// 4x4 input tiles -> planes (B^T d B). Tile `start` goes to row 0. `zeros`: at least `channels` zeros.
-    void (*winograd_input)(const struct patches_tiles *tiles, const float *image, const float *zeros, int64_t start,
-                           int64_t end, float *planes);
-    /// planes -> 2x2 output tiles (A^T m A), plus bias and ReLU.
-    void (*winograd_output)(const struct patches_tiles *tiles, const float *planes, const float *bias, int relu,
-                            int64_t start, int64_t end, float *image);
-    /// 2x2 tiles of the output gradient -> planes (A y A^T).
-    void (*winograd_output_gradient)(const struct patches_tiles *tiles, const float *image, const float *zeros,
-                                     int64_t start, int64_t end, float *planes);
-    /// parts[part_count][16][count] are added in order, then -> gradient[9][count] (G^T u G), elements [start, end).
-    void (*winograd_weight_gradient)(const float *parts, int64_t part_count, int64_t count, int64_t start, int64_t end,
-                                     float *gradient);
 };
 
 /// The table for an instruction level: 0 baseline, 1 AVX2, 2 AVX-512. Levels that this build lacks give the baseline; the
