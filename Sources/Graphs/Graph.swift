@@ -30,6 +30,13 @@ public struct Graph: Sendable {
         public let outputs: [ValueID]
         /// Where in the network: `encoder1.conv1.depthwise`, or `gradient of …`.
         public let path: String
+
+        public init(operation: any Operation, inputs: [ValueID], outputs: [ValueID], path: String) {
+            self.operation = operation
+            self.inputs = inputs
+            self.outputs = outputs
+            self.path = path
+        }
     }
 
     public let values: [ValueInfo]

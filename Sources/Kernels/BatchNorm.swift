@@ -112,4 +112,66 @@ extension KernelContext {
                 mean.base, variance.base, gain.base, epsilon, isTraining ? UnsafePointer(partials) : nil, rows)
         }
     }
+
+    /// The gradients of gain and bias alone.
+    public func batchNormGradientSums(
+        _ input: TensorView, outputGradient: TensorView, mean: TensorView, variance: TensorView, epsilon: Float,
+        gainGradient: TensorView, biasGradient: TensorView, workspace: UnsafeMutablePointer<Float>
+    ) {
+        let channels = input.lastDimension
+        precondition(
+            input.count == outputGradient.count && mean.count == channels && variance.count == channels
+                && gainGradient.count == channels && biasGradient.count == channels,
+            "normalisation gradient of \(input.shape), \(outputGradient.shape)")
+        let chunks = normChunks(input.rowCount, channels)
+        guard chunks.count > 0 else {
+            gainGradient.base.update(repeating: 0, count: channels)
+            biasGradient.base.update(repeating: 0, count: channels)
+            return
+        }
+        let partials = doubles(workspace, count: chunks.count * 2 * channels)
+        let kernels = kernels
+        pool.forEachChunk(chunks.count) { chunk, _ in
+            let sums = partials + chunk * 2 * channels
+            sums.update(repeating: 0, count: 2 * channels)
+            let offset = chunks.begin(chunk) * channels
+            kernels.pointee.norm_gradient_sums(
+                input.base + offset, outputGradient.base + offset, mean.base, chunks.length(chunk), channels, sums)
+        }
+        ck_norm_gradient_combine(
+            partials, chunks.count, channels, variance.base, epsilon, gainGradient.base, biasGradient.base)
+    }
+
+    /// The gradient before a ReLU whose output was normalised, and its sum `[C]`. `inputGradient` may alias
+    /// `outputGradient`.
+    public func batchNormReLUGradient(
+        _ output: TensorView, outputGradient: TensorView, normalization norm: OutputNormalization,
+        inputGradient: TensorView, sum: TensorView, workspace: UnsafeMutablePointer<Float>
+    ) {
+        let channels = output.lastDimension
+        let rows = output.rowCount
+        precondition(
+            output.count == outputGradient.count && output.count == inputGradient.count && sum.count == channels,
+            "normalisation gradient of \(output.shape), \(outputGradient.shape)")
+        let chunks = normChunks(rows, channels)
+        let partials = doubles(workspace, count: max(1, chunks.count) * channels)
+        let kernels = kernels
+        pool.forEachChunk(chunks.count) { chunk, _ in
+            let sums = partials + chunk * channels
+            sums.update(repeating: 0, count: channels)
+            // Short blocks, so that the sum finds the result in cache.
+            let block = max(1, (1 << 13) / channels)
+            let end = chunks.begin(chunk) + chunks.length(chunk)
+            for row in stride(from: chunks.begin(chunk), to: end, by: block) {
+                let count = min(block, end - row)
+                let offset = row * channels
+                kernels.pointee.norm_relu_gradient(
+                    output.base + offset, outputGradient.base + offset, inputGradient.base + offset, count, channels,
+                    norm.mean.base, norm.variance.base, norm.gain.base, norm.gainGradient.base,
+                    norm.biasGradient.base, norm.epsilon, rows, 1)
+                kernels.pointee.column_sums(inputGradient.base + offset, count, channels, sums)
+            }
+        }
+        ck_combine(partials, chunks.count, channels, sum.base)
+    }
 }

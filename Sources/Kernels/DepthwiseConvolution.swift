@@ -24,7 +24,7 @@ extension KernelContext {
         let kernels = kernels
         forEach(.rows(input.shape[0] * height, of: width * channels, floats: 1 << 17)) { begin, count in
             kernels.pointee.depthwise(
-                input.base, weights.base, output.base, begin, begin + count, height, width, channels, kernelHeight,
+                input.base, 0, weights.base, output.base, 0, begin, begin + count, height, width, channels, kernelHeight,
                 kernelWidth, isFlipped ? 1 : 0)
         }
     }
@@ -53,7 +53,7 @@ extension KernelContext {
             sums.update(repeating: 0, count: sumCount)
             let begin = chunks.begin(chunk)
             kernels.pointee.depthwise_weight_gradient(
-                input.base, outputGradient.base, sums, begin, begin + chunks.length(chunk), height, width, channels,
+                input.base, 0, outputGradient.base, 0, sums, begin, begin + chunks.length(chunk), height, width, channels,
                 kernelHeight, kernelWidth)
         }
         ck_combine(partials, chunks.count, sumCount, weightGradient.base)

@@ -23,11 +23,12 @@ public struct NetworkGraph: Sendable {
 
     /// - Parameter keepOutputs: whether a training graph keeps the network's outputs until the end of a run, for looking at
     ///   them, at the price of memory.
+    /// - Parameter fusing: false leaves the graph as gradient rules wrote it (the reference that tests compare with).
     /// - Throws: `GraphError` with every shape that does not fit; `Failure` (bad data) if the size is no multiple of what
     ///   the network needs.
     public init(
         _ network: any Network, _ purpose: Purpose, batch: Int, height: Int, width: Int,
-        keepOutputs: Bool = true
+        keepOutputs: Bool = true, fusing: Bool = true
     ) throws {
         try network.check(height: height, width: width)
         let mode: GraphBuilder.Mode =
@@ -56,7 +57,8 @@ public struct NetworkGraph: Sendable {
             let wanted = Set(result.maps.map(\.output) + result.reconstructions.map(\.output))
             for (name, value) in result.outputs where wanted.contains(name) { builder.output(name, value) }
         }
-        graph = try builder.build()
+        let plain = try builder.build()
+        graph = fusing ? plain.fused() : plain
         self.lossNames = lossNames
         maps = result.maps
         reconstructions = result.reconstructions

@@ -16,6 +16,9 @@ public struct ConvolutionGeometry: Sendable, Hashable {
         self.padding = padding
     }
 
+    /// One tap: each pixel by itself.
+    public var isPointwise: Bool { kernelHeight == 1 && kernelWidth == 1 && stride == 1 && padding == 0 }
+
     /// Rows of a convolution's output; 0 if the kernel is larger than the padded input.
     public func outputHeight(_ inputHeight: Int) -> Int { outputExtent(inputHeight, kernelHeight) }
     public func outputWidth(_ inputWidth: Int) -> Int { outputExtent(inputWidth, kernelWidth) }

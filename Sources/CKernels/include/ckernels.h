@@ -79,11 +79,13 @@ typedef struct ck_kernels {
     void (*softmax_gradient)(const float *y, const float *dy, float *dx, long rows, long levels);
     void (*channel_dot)(const float *x, const float *factors, float *y, long rows, long levels);
     void (*channel_dot_gradient)(const float *dy, const float *factors, float *dx, long rows, long levels);
-    // Depthwise convolution, stride 1, same padding; rows are numbered over all pictures
-    void (*depthwise)(const float *x, const float *w, float *y, long row_begin, long row_end, long height, long width,
-                      long channels, long kernel_height, long kernel_width, int flipped);
-    void (*depthwise_weight_gradient)(const float *x, const float *dy, double *sums, long row_begin, long row_end,
-                                      long height, long width, long channels, long kernel_height, long kernel_width);
+    // Depthwise convolution, stride 1, same padding; rows are numbered over all pictures. x and y (dy) may be strips:
+    // their first row is row x_row (y_row, dy_row). Rows that lie outside a picture are never read.
+    void (*depthwise)(const float *x, long x_row, const float *w, float *y, long y_row, long row_begin, long row_end,
+                      long height, long width, long channels, long kernel_height, long kernel_width, int flipped);
+    void (*depthwise_weight_gradient)(const float *x, long x_row, const float *dy, long dy_row, double *sums,
+                                      long row_begin, long row_end, long height, long width, long channels,
+                                      long kernel_height, long kernel_width);
     // Batch normalisation; sums holds 2 * channels
     void (*norm_sums)(const float *x, const float *origin, long rows, long channels, double *sums);
     void (*norm_apply)(const float *x, float *y, long rows, long channels, const float *mean, const float *variance,
@@ -119,6 +121,14 @@ typedef struct ck_kernels {
     void (*adam)(float *p, const float *g, float *m, float *v, float *_Nullable v_max, long n, const ck_adam *step);
     // exp(x) for tests of the softmax's own exponential
     void (*exponential)(const float *x, float *y, long n);
+    /// dz = gradient before a ReLU whose output y was normalised by its batch statistics, from the gradient dy of the
+    /// normalised value: (dy - bias_gradient/R - (y - mean)·gain_gradient/(R·deviation))·gain/deviation where y > 0, 0
+    /// elsewhere; deviation = sqrt(variance + epsilon), R = total_rows. `relu` 0: everywhere. dz may be dy.
+    void (*norm_relu_gradient)(const float *y, const float *dy, float *dz, long rows, long channels, const float *mean,
+                               const float *variance, const float *gain, const float *gain_gradient,
+                               const float *bias_gradient, float epsilon, long total_rows, int relu);
+    /// sums[c] += sum of x[row][c]: float32 over at most 64 rows, float64 beyond
+    void (*column_sums)(const float *x, long rows, long channels, double *sums);
     // Matrix products in cache. Here alone the levels differ: without fused multiply-add, products are rounded.
     void (*product)(const ck_product *p);
     /// Columns [begin, end), begin a multiple of CK_PANEL, of B (element (k, n) at b[k * b_row + n * b_column]) into

@@ -1,0 +1,386 @@
+import CKernels
+import Tensors
+
+// Depthwise, then pointwise convolution as one: what lies between the two never leaves the cache, and neither do the
+// normalised form of the input, the gradient before the activation and the gradient between the two. Work is a walk down
+// strips of picture rows, a few rows at a time.
+
+/// A batch normalisation that the input passes on its way in: `[C]` each.
+public struct InputNormalization {
+    public let mean: TensorView
+    public let variance: TensorView
+    public let gain: TensorView
+    public let bias: TensorView
+    public let epsilon: Float
+
+    public init(mean: TensorView, variance: TensorView, gain: TensorView, bias: TensorView, epsilon: Float) {
+        (self.mean, self.variance, self.gain, self.bias, self.epsilon) = (mean, variance, gain, bias, epsilon)
+    }
+}
+
+/// A batch normalisation behind the output whose gradient is still to be taken: its statistics are the output's own, and
+/// the gradients of its gain and bias (`[C]` each) are what the whole batch contributes.
+public struct OutputNormalization {
+    public let mean: TensorView
+    public let variance: TensorView
+    public let gain: TensorView
+    public let gainGradient: TensorView
+    public let biasGradient: TensorView
+    public let epsilon: Float
+
+    public init(
+        mean: TensorView, variance: TensorView, gain: TensorView, gainGradient: TensorView, biasGradient: TensorView,
+        epsilon: Float
+    ) {
+        (self.mean, self.variance, self.gain) = (mean, variance, gain)
+        (self.gainGradient, self.biasGradient, self.epsilon) = (gainGradient, biasGradient, epsilon)
+    }
+}
+
+/// Sizes of a separable convolution, and how it is cut: a function of the shapes only.
+struct SeparablePlan {
+    let batch: Int
+    let height: Int
+    let width: Int
+    let inputChannels: Int
+    let outputChannels: Int
+    let kernelHeight: Int
+    let kernelWidth: Int
+
+    /// - depthwise: [kh, kw, Ci]; pointwise: [1, 1, Ci, Co].
+    init(input: Shape, depthwise: Shape, pointwise: Shape) {
+        precondition(
+            input.rank == 4 && depthwise.rank == 3 && pointwise.rank == 4 && depthwise[2] == input[3]
+                && pointwise[2] == input[3] && pointwise[0] == 1 && pointwise[1] == 1
+                && depthwise[0] % 2 == 1 && depthwise[1] % 2 == 1 && depthwise[0] * depthwise[1] <= 128,
+            "separable convolution of \(input) by \(depthwise) and \(pointwise)")
+        (batch, height, width, inputChannels) = (input[0], input[1], input[2], input[3])
+        (kernelHeight, kernelWidth, outputChannels) = (depthwise[0], depthwise[1], pointwise[3])
+    }
+
+    /// Rows above and below that the depthwise kernel sees.
+    var margin: Int { kernelHeight / 2 }
+    var rowCount: Int { batch * height }
+
+    /// Rows of a step: about 128 KB of the wider side.
+    var stepRows: Int {
+        max(1, min(height, (1 << 15) / max(1, width * max(inputChannels, outputChannels))))
+    }
+
+    // MARK: Forward
+
+    /// Rows of a chunk: the rows around it are normalised once more.
+    var forwardRows: Int { min(height, max(2, min(8, ceilDivide(rowCount, 16)))) }
+    var forwardStep: Int { min(forwardRows, stepRows) }
+    var packedCount: Int { inputChannels * roundUp(outputChannels, to: Int(CK_PANEL)) }
+
+    func normalizedCount(rows: Int) -> Int { roundUp((rows + 2 * margin) * width * inputChannels, to: 16) }
+    func inputRowsCount(_ rows: Int) -> Int { roundUp(rows * width * inputChannels, to: 16) }
+    func outputRowsCount(_ rows: Int) -> Int { roundUp(rows * width * outputChannels, to: 16) }
+
+    var forwardScratch: Int { normalizedCount(rows: forwardStep) + inputRowsCount(forwardStep) }
+    func forwardWorkspaceCount(threadCount: Int) -> Int { packedCount + threadCount * forwardScratch }
+
+    // MARK: Backward
+
+    /// Rows of a strip: `margin` rows around it are computed twice.
+    var stripRows: Int { max(1, min(height, 48, max(6, ceilDivide(rowCount, 12)))) }
+    var stripsHigh: Int { ceilDivide(height, stripRows) }
+    var stripCount: Int { batch * stripsHigh }
+    var backwardStep: Int { min(stripRows, stepRows) }
+    /// Strips are shared out over strands, which keep partial sums of their own.
+    var strandCount: Int { max(1, min(stripCount, 48, max(4, partialSumLimit / max(1, pointwiseCount)))) }
+    var pointwiseCount: Int { roundUp(inputChannels * outputChannels, to: 16) }
+    /// Float64 sums of a strand: depthwise weights, bias, and the two sums of the input's normalisation.
+    var depthwiseSums: Int { kernelHeight * kernelWidth * inputChannels }
+    var transposedCount: Int { outputChannels * roundUp(inputChannels, to: Int(CK_PANEL)) }
+
+    var backwardScratch: Int {
+        normalizedCount(rows: backwardStep) + inputRowsCount(backwardStep) + outputRowsCount(backwardStep)
+            + normalizedCount(rows: backwardStep)
+    }
+
+    func backwardWorkspaceCount(threadCount: Int) -> Int {
+        let sums = roundUp(2 * (depthwiseSums + outputChannels + 2 * inputChannels), to: 16)
+        return transposedCount + strandCount * (pointwiseCount + sums) + threadCount * backwardScratch
+    }
+}
+
+extension KernelContext {
+    /// Packs B `[depth, columns]`, element (k, n) at k · row + n · column, into panels for `product`.
+    func packPanels(
+        _ matrix: UnsafePointer<Float>, row: Int, column: Int, depth: Int, columns: Int,
+        into panels: UnsafeMutablePointer<Float>
+    ) {
+        let (kernels, panel) = (kernels, Int(CK_PANEL))
+        pool.forEachChunk(ceilDivide(columns, panel)) { chunk, _ in
+            kernels.pointee.pack_panels(
+                matrix, row, column, depth, chunk * panel, min(columns, (chunk + 1) * panel), panels)
+        }
+    }
+
+    public static func separableConvolution2DWorkspaceCount(
+        input: Shape, depthwise: Shape, pointwise: Shape, threadCount: Int
+    ) -> Int {
+        SeparablePlan(input: input, depthwise: depthwise, pointwise: pointwise)
+            .forwardWorkspaceCount(threadCount: threadCount)
+    }
+
+    /// input `[N, H, W, Ci]`, normalised first if asked for; depthwise `[kh, kw, Ci]`, zero padding that keeps the size;
+    /// pointwise `[1, 1, Ci, Co]`, bias `[Co]`, activation → output `[N, H, W, Co]`.
+    public func separableConvolution2D(
+        input: TensorView, normalization: InputNormalization?, depthwise: TensorView, pointwise: TensorView,
+        bias: TensorView?, activation: Activation, output: TensorView, workspace: UnsafeMutablePointer<Float>
+    ) {
+        let plan = SeparablePlan(input: input.shape, depthwise: depthwise.shape, pointwise: pointwise.shape)
+        let (height, width, ci, co) = (plan.height, plan.width, plan.inputChannels, plan.outputChannels)
+        precondition(output.count == plan.rowCount * width * co, "output \(output.shape) of \(input.shape)")
+        let (kernels, margin) = (kernels, plan.margin)
+        let packed = workspace
+        let scratchBase = workspace + plan.packedCount
+        packPanels(pointwise.base, row: co, column: 1, depth: ci, columns: co, into: packed)
+        let chunksHigh = ceilDivide(height, plan.forwardRows)
+        pool.forEachChunk(plan.batch * chunksHigh) { chunk, worker in
+            let image = chunk / chunksHigh * height
+            let first = image + chunk % chunksHigh * plan.forwardRows
+            let last = min(first + plan.forwardRows, image + height)
+            let normalized = scratchBase + worker * plan.forwardScratch
+            let between = normalized + plan.normalizedCount(rows: plan.forwardStep)
+            for row in stride(from: first, to: last, by: plan.forwardStep) {
+                let end = min(row + plan.forwardStep, last)
+                let (source, sourceRow) = normalizedRows(
+                    input, normalization, max(image, row - margin)..<min(image + height, end + margin), plan,
+                    scratch: normalized)
+                kernels.pointee.depthwise(
+                    source, sourceRow, depthwise.base, between, row, row, end, height, width, ci, plan.kernelHeight,
+                    plan.kernelWidth, 0)
+                var product = ck_product(
+                    rows: (end - row) * width, columns: co, depth: ci, a: between, a_row: ci, a_depth: 1, b: packed,
+                    b_panel: ci * Int(CK_PANEL), b_depth: Int(CK_PANEL), c: output.base + row * width * co, c_row: co,
+                    bias: bias.map { UnsafePointer($0.base) }, accumulate: 0, relu: activation == .relu ? 1 : 0)
+                kernels.pointee.product(&product)
+            }
+        }
+    }
+
+    /// Rows of the input as the depthwise kernel reads them, and the number of the first one.
+    private func normalizedRows(
+        _ input: TensorView, _ normalization: InputNormalization?, _ rows: Range<Int>, _ plan: SeparablePlan,
+        scratch: UnsafeMutablePointer<Float>
+    ) -> (UnsafePointer<Float>, Int) {
+        guard let norm = normalization else { return (UnsafePointer(input.base), 0) }
+        kernels.pointee.norm_apply(
+            input.base + rows.lowerBound * plan.width * plan.inputChannels, scratch, rows.count * plan.width,
+            plan.inputChannels, norm.mean.base, norm.variance.base, norm.gain.base, norm.bias.base, norm.epsilon)
+        return (UnsafePointer(scratch), rows.lowerBound)
+    }
+
+    public static func separableConvolution2DGradientWorkspaceCount(
+        input: Shape, depthwise: Shape, pointwise: Shape, threadCount: Int
+    ) -> Int {
+        SeparablePlan(input: input, depthwise: depthwise, pointwise: pointwise)
+            .backwardWorkspaceCount(threadCount: threadCount)
+    }
+
+    /// What the gradient of a separable convolution reads besides its weights.
+    public struct SeparableGradientInputs {
+        /// Input of the forward pass, before its normalisation.
+        public let input: TensorView
+        public let normalization: InputNormalization?
+        public let depthwise: TensorView
+        public let pointwise: TensorView
+        /// Output of the forward pass: needed where an activation or a normalisation followed.
+        public let output: TensorView?
+        public let activation: Activation
+        public let outputNormalization: OutputNormalization?
+        /// Gradient of the output, or of its normalised form.
+        public let outputGradient: TensorView
+
+        public init(
+            input: TensorView, normalization: InputNormalization?, depthwise: TensorView, pointwise: TensorView,
+            output: TensorView?, activation: Activation, outputNormalization: OutputNormalization?,
+            outputGradient: TensorView
+        ) {
+            (self.input, self.normalization, self.depthwise) = (input, normalization, depthwise)
+            (self.pointwise, self.output, self.activation) = (pointwise, output, activation)
+            (self.outputNormalization, self.outputGradient) = (outputNormalization, outputGradient)
+        }
+    }
+
+    /// Where its results go.
+    public struct SeparableGradientOutputs {
+        /// Gradient of the (normalised) input; nil where nobody asks for it.
+        public let input: TensorView?
+        public let depthwise: TensorView
+        public let pointwise: TensorView
+        public let bias: TensorView?
+        /// Gradients of gain and bias of the input's normalisation.
+        public let gain: TensorView?
+        public let shift: TensorView?
+
+        public init(
+            input: TensorView?, depthwise: TensorView, pointwise: TensorView, bias: TensorView?, gain: TensorView?,
+            shift: TensorView?
+        ) {
+            (self.input, self.depthwise, self.pointwise) = (input, depthwise, pointwise)
+            (self.bias, self.gain, self.shift) = (bias, gain, shift)
+        }
+    }
+
+    /// All gradients of a separable convolution in one walk. No result may share memory with an operand.
+    public func separableConvolution2DGradient(
+        _ site: SeparableGradientInputs, into results: SeparableGradientOutputs,
+        workspace: UnsafeMutablePointer<Float>
+    ) {
+        let plan = SeparablePlan(
+            input: site.input.shape, depthwise: site.depthwise.shape, pointwise: site.pointwise.shape)
+        let (ci, co) = (plan.inputChannels, plan.outputChannels)
+        let strands = plan.strandCount
+        let transposed = workspace
+        let pointwiseParts = transposed + plan.transposedCount
+        let sumsBase = pointwiseParts + strands * plan.pointwiseCount
+        let depthwiseParts = doubles(sumsBase, count: strands * plan.depthwiseSums)
+        let biasParts = depthwiseParts + strands * plan.depthwiseSums
+        let normParts = biasParts + strands * co
+        let sumsCount = roundUp(2 * (plan.depthwiseSums + co + 2 * ci), to: 16)
+        let scratchBase = sumsBase + strands * sumsCount
+        packPanels(site.pointwise.base, row: 1, column: co, depth: co, columns: ci, into: transposed)
+        pool.forEachChunk(strands) { strand, worker in
+            let walk = SeparableWalk(
+                plan: plan, site: site, results: results, transposed: transposed,
+                pointwiseSums: pointwiseParts + strand * plan.pointwiseCount,
+                depthwiseSums: depthwiseParts + strand * plan.depthwiseSums, biasSums: biasParts + strand * co,
+                normSums: normParts + strand * 2 * ci, scratch: scratchBase + worker * plan.backwardScratch)
+            walk.clear()
+            let first = strand * plan.stripCount / strands
+            let last = (strand + 1) * plan.stripCount / strands
+            for strip in first..<last { run(walk, strip: strip) }
+        }
+        let patches = patches
+        forEach(.elements(ci * co)) { begin, count in
+            patches.sum_parts(
+                pointwiseParts, Int64(plan.pointwiseCount), Int64(strands), Int64(begin), Int64(begin + count),
+                results.pointwise.base)
+        }
+        ck_combine(depthwiseParts, strands, plan.depthwiseSums, results.depthwise.base)
+        if let bias = results.bias { ck_combine(biasParts, strands, co, bias.base) }
+        if let norm = site.normalization, let gain = results.gain, let shift = results.shift {
+            ck_norm_gradient_combine(
+                normParts, strands, ci, norm.variance.base, norm.epsilon, gain.base, shift.base)
+        }
+    }
+
+    /// One strip of rows. Rows of the gradient between the two convolutions (`inner`) are computed from one margin above
+    /// the strip to one below; the last 2 · margin of them stay for the next step.
+    private func run(_ walk: SeparableWalk, strip: Int) {
+        let (plan, site, results, kernels) = (walk.plan, walk.site, walk.results, kernels)
+        let (height, width, ci, co) = (plan.height, plan.width, plan.inputChannels, plan.outputChannels)
+        let (margin, kernelHeight, kernelWidth) = (plan.margin, plan.kernelHeight, plan.kernelWidth)
+        let image = strip / plan.stripsHigh * height
+        let first = image + strip % plan.stripsHigh * plan.stripRows
+        let last = min(first + plan.stripRows, image + height)
+        let begin = max(first - margin, image)
+        let end = min(last + margin, image + height)
+        let window = 2 * margin * width * ci
+        for row in stride(from: begin, to: end, by: plan.backwardStep) {
+            let next = min(row + plan.backwardStep, end)
+            let outer = outerGradient(walk, row..<next)
+            var product = ck_product(
+                rows: (next - row) * width, columns: ci, depth: co, a: outer, a_row: co, a_depth: 1,
+                b: walk.transposed, b_panel: co * Int(CK_PANEL), b_depth: Int(CK_PANEL), c: walk.inner + window,
+                c_row: ci, bias: nil, accumulate: 0, relu: 0)
+            kernels.pointee.product(&product)
+            // Rows of the strip itself count for the weights.
+            let own = max(row, first)..<max(max(row, first), min(next, last))
+            if !own.isEmpty {
+                let (source, sourceRow) = normalizedRows(
+                    site.input, site.normalization,
+                    max(image, own.lowerBound - margin)..<min(image + height, own.upperBound + margin), plan,
+                    scratch: walk.normalized)
+                kernels.pointee.depthwise(
+                    source, sourceRow, site.depthwise.base, walk.between, own.lowerBound, own.lowerBound,
+                    own.upperBound, height, width, ci, kernelHeight, kernelWidth, 0)
+                let ownOuter = outer + (own.lowerBound - row) * width * co
+                var weights = ck_product(
+                    rows: ci, columns: co, depth: own.count * width, a: walk.between, a_row: 1, a_depth: ci,
+                    b: ownOuter, b_panel: Int(CK_PANEL), b_depth: co, c: walk.pointwiseSums, c_row: co, bias: nil,
+                    accumulate: 1, relu: 0)
+                kernels.pointee.product(&weights)
+                kernels.pointee.column_sums(ownOuter, own.count * width, co, walk.biasSums)
+                kernels.pointee.depthwise_weight_gradient(
+                    source, sourceRow, walk.inner, row - 2 * margin, walk.depthwiseSums, own.lowerBound,
+                    own.upperBound, height, width, ci, kernelHeight, kernelWidth)
+            }
+            // Rows whose neighbours below are known by now.
+            let low = max(first, row - margin)
+            let high = next == end ? last : next - margin
+            if let gradient = results.input, high > low {
+                kernels.pointee.depthwise(
+                    walk.inner, row - 2 * margin, site.depthwise.base, gradient.base, 0, low, high, height, width, ci,
+                    kernelHeight, kernelWidth, 1)
+                if let norm = site.normalization {
+                    kernels.pointee.norm_gradient_sums(
+                        site.input.base + low * width * ci, gradient.base + low * width * ci, norm.mean.base,
+                        (high - low) * width, ci, walk.normSums)
+                }
+            }
+            if next < end { walk.slide(rows: next - row) }
+        }
+    }
+
+    /// Rows of the gradient before activation and normalisation.
+    private func outerGradient(_ walk: SeparableWalk, _ rows: Range<Int>) -> UnsafePointer<Float> {
+        let (site, plan) = (walk.site, walk.plan)
+        let offset = rows.lowerBound * plan.width * plan.outputChannels
+        let gradient = UnsafePointer(site.outputGradient.base + offset)
+        guard let output = site.output else { return gradient }
+        let pixels = rows.count * plan.width
+        if let norm = site.outputNormalization {
+            kernels.pointee.norm_relu_gradient(
+                output.base + offset, gradient, walk.outer, pixels, plan.outputChannels, norm.mean.base,
+                norm.variance.base, norm.gain.base, norm.gainGradient.base, norm.biasGradient.base, norm.epsilon,
+                plan.rowCount * plan.width, site.activation == .relu ? 1 : 0)
+        } else if site.activation == .relu {
+            kernels.pointee.relu_gradient(output.base + offset, gradient, walk.outer, pixels * plan.outputChannels)
+        } else {
+            return gradient
+        }
+        return UnsafePointer(walk.outer)
+    }
+}
+
+/// Memory of one strand's walk.
+private struct SeparableWalk {
+    let plan: SeparablePlan
+    let site: KernelContext.SeparableGradientInputs
+    let results: KernelContext.SeparableGradientOutputs
+    /// Pointwise weights, transposed, in panels.
+    let transposed: UnsafePointer<Float>
+    let pointwiseSums: UnsafeMutablePointer<Float>
+    let depthwiseSums: UnsafeMutablePointer<Double>
+    let biasSums: UnsafeMutablePointer<Double>
+    let normSums: UnsafeMutablePointer<Double>
+    let scratch: UnsafeMutablePointer<Float>
+
+    /// Input as the depthwise kernel sees it.
+    var normalized: UnsafeMutablePointer<Float> { scratch }
+    /// Result of the depthwise convolution.
+    var between: UnsafeMutablePointer<Float> { normalized + plan.normalizedCount(rows: plan.backwardStep) }
+    /// Gradient before the activation.
+    var outer: UnsafeMutablePointer<Float> { between + plan.inputRowsCount(plan.backwardStep) }
+    /// Gradient between the two convolutions: 2 · margin rows of the step before, then those of the step.
+    var inner: UnsafeMutablePointer<Float> { outer + plan.outputRowsCount(plan.backwardStep) }
+
+    func clear() {
+        pointwiseSums.update(repeating: 0, count: plan.inputChannels * plan.outputChannels)
+        depthwiseSums.update(repeating: 0, count: plan.depthwiseSums)
+        biasSums.update(repeating: 0, count: plan.outputChannels)
+        normSums.update(repeating: 0, count: 2 * plan.inputChannels)
+    }
+
+    /// Keeps the last 2 · margin rows for the next step. (With fewer new rows than that, old ones move along.)
+    func slide(rows: Int) {
+        let row = plan.width * plan.inputChannels
+        inner.update(from: inner + rows * row, count: 2 * plan.margin * row)
+    }
+}
