@@ -62,8 +62,8 @@ extension KernelContext {
             bias == nil || bias?.count == extents.smallChannels, "bias \(bias?.shape ?? []) for output \(output.shape)")
         if method.isWinograd(extents) {
             winogradConvolution(
-                PictureParts([input]), weights: weights.base, bias: bias?.base, activation: activation,
-                plan: WinogradPlan(extents, .forward), into: PictureParts([output]), workspace: workspace)
+                PictureParts(input), weights: weights.base, bias: bias?.base, activation: activation,
+                plan: WinogradPlan(extents, .forward), into: PictureParts(output), workspace: workspace)
         } else {
             multiplyPatches(
                 extents.grid, of: input.base,
@@ -110,9 +110,7 @@ extension KernelContext {
             return WinogradPlan(extents, .inputGradient).convolutionWorkspaceCount(threadCount: threadCount)
         }
         if extents.isPointwise { return extents.turnedWeightsCount }
-        return extents.isTiling
-            ? extents.turnedWeightsCount + TilingPlan(extents).workspaceCount(threadCount: threadCount)
-            : GatherPlan(extents).workspaceCount(threadCount: threadCount)
+        return GatherPlan(extents).workspaceCount(threadCount: threadCount)
     }
 
     /// outputGradient `[N, Ho, Wo, Co]`, weights `[kh, kw, Ci, Co]` → inputGradient `[N, H, W, Ci]` (overwritten).
@@ -134,11 +132,11 @@ extension KernelContext {
         let smallChannels = extents.smallChannels
         if method.isWinograd(extents) {
             winogradConvolution(
-                PictureParts([outputGradient]), weights: weights.base, bias: nil, activation: .none,
-                plan: WinogradPlan(extents, .inputGradient), into: PictureParts([inputGradient]), workspace: workspace)
+                PictureParts(outputGradient), weights: weights.base, bias: nil, activation: .none,
+                plan: WinogradPlan(extents, .inputGradient), into: PictureParts(inputGradient), workspace: workspace)
             return
         }
-        if !extents.isPointwise && !extents.isTiling {
+        if !extents.isPointwise {
             gatherFromSmall(
                 outputGradient.base, plan: GatherPlan(extents),
                 tap: { tap in
@@ -151,16 +149,9 @@ extension KernelContext {
         let matrix = normalOperand(
             MatrixOperand(base: weights.base, layout: .transposed, rowStride: smallChannels), rows: smallChannels,
             columns: extents.patchCount, pixels: extents.smallCount, workspace: workspace)
-        if extents.isPointwise {
-            multiplyPatches(
-                extents.grid, of: outputGradient.base, by: matrix,
-                plan: PatchProductPlan(pointwiseGradient: extents), bias: nil, activation: .none,
-                into: inputGradient.base, workspace: workspace)
-        } else {
-            tileFromSmall(
-                outputGradient.base, plan: TilingPlan(extents), weights: matrix, bias: nil, into: inputGradient.base,
-                workspace: workspace + extents.turnedWeightsCount)
-        }
+        multiplyPatches(
+            extents.grid, of: outputGradient.base, by: matrix, plan: PatchProductPlan(pointwiseGradient: extents),
+            bias: nil, activation: .none, into: inputGradient.base, workspace: workspace)
     }
 }
 
@@ -203,7 +194,7 @@ extension KernelContext {
         extents.checkSmall(outputGradient.shape)
         if method.isWinograd(extents) {
             winogradWeightGradient(
-                PictureParts([input]), outputGradient: outputGradient.base, plan: WinogradPlan(extents, .weightGradient),
+                PictureParts(input), outputGradient: outputGradient.base, plan: WinogradPlan(extents, .weightGradient),
                 into: weightGradient.base, workspace: workspace)
         } else {
             patchWeightGradient(

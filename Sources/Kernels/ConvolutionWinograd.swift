@@ -127,21 +127,29 @@ struct WinogradPlan {
     }
 }
 
-/// Pictures whose channels follow one another: what a concatenation would be, without the copy.
-struct PictureParts {
-    let parts: [(base: UnsafeMutablePointer<Float>, channels: Int)]
+/// One picture, or two whose channels follow one another: what a concatenation would be, without the copy.
+public struct PictureParts {
+    public let first: TensorView
+    public let second: TensorView?
 
-    init(_ views: [TensorView]) { parts = views.map { ($0.base, $0.lastDimension) } }
+    public init(_ first: TensorView, _ second: TensorView? = nil) {
+        precondition(
+            second.map { $0.shape.rank == 4 && $0.shape.dimensions.prefix(3) == first.shape.dimensions.prefix(3) } ?? true,
+            "\(first.shape) beside \(second?.shape ?? [])")
+        self.first = first
+        self.second = second
+    }
 
-    var channels: Int { parts.reduce(0) { $0 + $1.channels } }
+    /// Of both together.
+    public var shape: Shape {
+        guard let second else { return first.shape }
+        return [first.shape[0], first.shape[1], first.shape[2], first.shape[3] + second.shape[3]]
+    }
 
     /// Calls `body` with each part and its first channel.
     func forEach(_ body: (_ base: UnsafeMutablePointer<Float>, _ channels: Int, _ first: Int) -> Void) {
-        var first = 0
-        for (base, channels) in parts {
-            body(base, channels, first)
-            first += channels
-        }
+        body(first.base, first.lastDimension, 0)
+        if let second { body(second.base, second.lastDimension, first.lastDimension) }
     }
 }
 

@@ -11,7 +11,7 @@ extension KernelContext {
     ) -> Int {
         let extents = ConvolutionExtents(transposedInput: input, weights: weights, geometry: geometry)
         return extents.isTiling
-            ? TilingPlan(extents).workspaceCount(threadCount: threadCount)
+            ? UpsampleSum.workspaceCount([UpsampleShape(input: input, weights: weights)])
             : GatherPlan(extents).workspaceCount(threadCount: threadCount)
     }
 
@@ -26,10 +26,10 @@ extension KernelContext {
         precondition(
             bias == nil || bias?.count == extents.bigChannels, "bias \(bias?.shape ?? []) for output \(output.shape)")
         if extents.isTiling {
-            tileFromSmall(
-                input.base, plan: TilingPlan(extents),
-                weights: MatrixOperand(base: weights.base, layout: .normal, rowStride: extents.patchCount),
-                bias: bias?.base, into: output.base, workspace: workspace)
+            upsampleSum(
+                UpsampleSum(
+                    base: nil, terms: [UpsampleTerm(input: ChannelSlice(input), weights: weights, bias: bias)],
+                    factor: 1, output: output), workspace: workspace)
         } else {
             gatherFromSmall(
                 input.base, plan: GatherPlan(extents),
@@ -45,6 +45,9 @@ extension KernelContext {
         input: Shape, weights: Shape, geometry: ConvolutionGeometry, threadCount: Int
     ) -> Int {
         let extents = ConvolutionExtents(transposedInput: input, weights: weights, geometry: geometry)
+        if extents.isTiling {
+            return upsampleInputGradientWorkspaceCount(UpsampleShape(input: input, weights: weights))
+        }
         return extents.turnedWeightsCount + PatchProductPlan(extents).workspaceCount(threadCount: threadCount)
     }
 
@@ -56,6 +59,12 @@ extension KernelContext {
         let extents = ConvolutionExtents(
             transposedInput: inputGradient.shape, weights: weights.shape, geometry: geometry)
         extents.checkBig(outputGradient.shape)
+        if extents.isTiling {
+            upsampleInputGradient(
+                outputGradient: outputGradient, weights: weights, factor: 1, accumulate: false,
+                inputGradient: ChannelSlice(inputGradient), workspace: workspace)
+            return
+        }
         let matrix = normalOperand(
             MatrixOperand(base: weights.base, layout: .transposed, rowStride: extents.patchCount),
             rows: extents.patchCount, columns: extents.smallChannels, pixels: extents.smallCount, workspace: workspace)
@@ -70,6 +79,10 @@ extension KernelContext {
         input: Shape, weights: Shape, geometry: ConvolutionGeometry, threadCount: Int
     ) -> Int {
         let extents = ConvolutionExtents(transposedInput: input, weights: weights, geometry: geometry)
+        if extents.isTiling {
+            return upsampleWeightGradientWorkspaceCount(
+                UpsampleShape(input: input, weights: weights), threadCount: threadCount)
+        }
         return WeightGradientPlan(extents).workspaceCount(threadCount: threadCount)
     }
 
@@ -81,6 +94,12 @@ extension KernelContext {
         let extents = ConvolutionExtents(
             transposedInput: input.shape, weights: weightGradient.shape, geometry: geometry)
         extents.checkBig(outputGradient.shape)
+        if extents.isTiling {
+            upsampleWeightGradient(
+                input: ChannelSlice(input), outputGradient: outputGradient, factor: 1, weightGradient: weightGradient,
+                workspace: workspace)
+            return
+        }
         patchWeightGradient(
             big: outputGradient.base, small: input.base, plan: WeightGradientPlan(extents), transposed: true,
             into: weightGradient.base, workspace: workspace)

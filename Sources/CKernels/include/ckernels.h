@@ -71,6 +71,9 @@ typedef struct ck_kernels {
     void (*dropout)(const float *x, float *y, uint64_t key, uint32_t begin, long n, uint32_t threshold, float factor);
     void (*copy_channels)(const float *x, long x_stride, float *y, long y_stride, long rows, long channels,
                           int accumulate);
+    /// y[row][c] = factor * x[row][c]
+    void (*scale_channels)(const float *x, long x_stride, float *y, long y_stride, long rows, long channels,
+                           float factor);
     double (*absolute_difference_sum)(const float *a, const float *b, long n);
     void (*absolute_difference_gradient)(const float *a, const float *b, float factor, float *da, float *_Nullable db,
                                          long n);
