@@ -203,3 +203,47 @@ extension KernelContext {
         }
     }
 }
+
+// MARK: Pairs of pictures
+
+extension KernelContext {
+    /// Whether convolutions of these sizes go Winograd's way, which takes pairs of pictures.
+    public static func convolution2DIsWinograd(input: Shape, weights: Shape, geometry: ConvolutionGeometry) -> Bool {
+        WinogradPlan.fits(ConvolutionExtents(input: input, weights: weights, geometry: geometry))
+    }
+
+    /// `convolution2D` of two pictures whose channels follow one another. Only where `convolution2DIsWinograd`; so are the
+    /// two gradients.
+    public func convolution2D(
+        pair: PictureParts, weights: TensorView, bias: TensorView?, output: TensorView, geometry: ConvolutionGeometry,
+        activation: Activation, workspace: UnsafeMutablePointer<Float>
+    ) {
+        let extents = ConvolutionExtents(input: pair.shape, weights: weights.shape, geometry: geometry)
+        extents.checkSmall(output.shape)
+        winogradConvolution(
+            pair, weights: weights.base, bias: bias?.base, activation: activation,
+            plan: WinogradPlan(extents, .forward), into: PictureParts(output), workspace: workspace)
+    }
+
+    public func convolution2DInputGradient(
+        outputGradient: TensorView, weights: TensorView, pair: PictureParts, geometry: ConvolutionGeometry,
+        workspace: UnsafeMutablePointer<Float>
+    ) {
+        let extents = ConvolutionExtents(input: pair.shape, weights: weights.shape, geometry: geometry)
+        extents.checkSmall(outputGradient.shape)
+        winogradConvolution(
+            PictureParts(outputGradient), weights: weights.base, bias: nil, activation: .none,
+            plan: WinogradPlan(extents, .inputGradient), into: pair, workspace: workspace)
+    }
+
+    public func convolution2DWeightGradient(
+        pair: PictureParts, outputGradient: TensorView, weightGradient: TensorView, geometry: ConvolutionGeometry,
+        workspace: UnsafeMutablePointer<Float>
+    ) {
+        let extents = ConvolutionExtents(input: pair.shape, weights: weightGradient.shape, geometry: geometry)
+        extents.checkSmall(outputGradient.shape)
+        winogradWeightGradient(
+            pair, outputGradient: outputGradient.base, plan: WinogradPlan(extents, .weightGradient),
+            into: weightGradient.base, workspace: workspace)
+    }
+}

@@ -16,6 +16,7 @@ public enum OperationRegistry {
         ChannelDot.self, ChannelDotGradient.self,
         AbsoluteDifferenceMean.self, AbsoluteDifferenceMeanGradient.self,
         Smoothness.self, SmoothnessGradient.self,
+        PairConv2D.self, PairConv2DInputGradient.self, PairConv2DWeightGradient.self,
         SeparableConv2D.self, SeparableConv2DGradient.self,
         BatchNormStatistics.self, BatchNormGradientSums.self, BatchNormReLUGradient.self,
     ]

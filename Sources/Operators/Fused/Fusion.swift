@@ -12,6 +12,7 @@ extension Graph {
         var rewriter = GraphRewriter(self)
         rewriter.splitNormalizationGradients()
         rewriter.fuseSeparableConvolutions()
+        rewriter.fusePairConvolutions()
         return rewriter.finish()
     }
 }
@@ -136,6 +137,57 @@ extension GraphRewriter {
                     + [backward.depthwiseWeights.node.outputs[0], backward.pointwiseWeights.node.outputs[0]]
                     + (backward.sum.map { [$0] } ?? []) + (absorbed?.node.outputs ?? []),
                 path: backward.depthwiseWeights.node.path))
+    }
+}
+
+extension GraphRewriter {
+    // MARK: Convolutions of concatenated pictures
+
+    mutating func fusePairConvolutions() {
+        for place in indices {
+            guard let concat = find(Concat.self, at: place), concat.node.inputs.count == 2,
+                let conv = reader(Conv2D.self, of: concat.node.outputs[0], input: 0),
+                PairConv2D.fits(
+                    input: shape(of: concat.node.outputs[0]), weights: shape(of: conv.node.inputs[1]),
+                    geometry: conv.operation.geometry)
+            else { continue }
+            let pair = concat.node.inputs
+            let weights = reader(Conv2DWeightGradient.self, of: concat.node.outputs[0], input: 0)
+            let places = [conv.place] + (weights.map { [$0.place] } ?? [])
+            guard isPrivate(concat.node.outputs[0], to: Set(places)) else { continue }
+            replace(
+                [concat.place, conv.place], at: conv.place,
+                by: Graph.Node(
+                    operation: PairConv2D(geometry: conv.operation.geometry, activation: conv.operation.activation),
+                    inputs: pair + conv.node.inputs.dropFirst(), outputs: conv.node.outputs, path: conv.node.path))
+            guard let weights else { continue }
+            replace(
+                [weights.place], at: weights.place,
+                by: Graph.Node(
+                    operation: PairConv2DWeightGradient(geometry: weights.operation.geometry),
+                    inputs: pair + weights.node.inputs.dropFirst(), outputs: weights.node.outputs,
+                    path: weights.node.path))
+            fusePairInputGradient(
+                pair, outputGradient: weights.node.inputs[1], weights: conv.node.inputs[1],
+                geometry: conv.operation.geometry)
+        }
+    }
+
+    private mutating func fusePairInputGradient(
+        _ pair: [Graph.ValueID], outputGradient: Graph.ValueID, weights: Graph.ValueID, geometry: ConvolutionGeometry
+    ) {
+        guard let gradient = reader(Conv2DInputGradient.self, of: outputGradient, input: 0),
+            gradient.node.inputs[1] == weights,
+            let split = reader(Split.self, of: gradient.node.outputs[0], input: 0),
+            isPrivate(gradient.node.outputs[0], to: [split.place]),
+            split.node.outputs.map(shape(of:)) == pair.map(shape(of:))
+        else { return }
+        replace(
+            [gradient.place, split.place], at: split.place,
+            by: Graph.Node(
+                operation: PairConv2DInputGradient(
+                    geometry: geometry, firstShape: shape(of: pair[0]), secondShape: shape(of: pair[1])),
+                inputs: gradient.node.inputs, outputs: split.node.outputs, path: gradient.node.path))
     }
 }
 
