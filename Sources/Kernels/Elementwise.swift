@@ -81,8 +81,7 @@ extension KernelContext {
         guard samples > 0, input.count > 0 else { return }
         let sampleCount = input.count / samples
         precondition(sampleCount <= Int(UInt32.max), "a sample of \(sampleCount) elements")
-        let threshold = UInt32(min((Double(rate) * 0x1p32).rounded(), 0x1p32 - 1))
-        let factor = Float(1 / (1 - Double(rate)))
+        let mask = DropoutMask(keys: keys, rate: rate)
         let kernels = kernels
         let chunks = Chunks.elements(sampleCount)
         pool.forEachChunk(samples * chunks.count) { index, _ in
@@ -91,8 +90,85 @@ extension KernelContext {
             let begin = chunks.begin(chunk)
             let offset = sample * sampleCount + begin
             kernels.pointee.dropout(
-                input.base + offset, output.base + offset, keys[sample], UInt32(begin), chunks.length(chunk), threshold,
-                factor)
+                input.base + offset, output.base + offset, keys[sample], UInt32(begin), chunks.length(chunk),
+                mask.threshold, mask.factor)
+        }
+    }
+}
+
+/// What a dropout keeps: one key for each sample, see `dropout`.
+public struct DropoutMask {
+    let keys: UnsafePointer<UInt64>
+    let threshold: UInt32
+    /// What kept elements are multiplied by.
+    let factor: Float
+
+    public init(keys: UnsafePointer<UInt64>, rate: Float) {
+        precondition(rate >= 0 && rate < 1, "dropout rate \(rate) is not in 0 ..< 1")
+        self.keys = keys
+        threshold = UInt32(min((Double(rate) * 0x1p32).rounded(), 0x1p32 - 1))
+        factor = Float(1 / (1 - Double(rate)))
+    }
+}
+
+extension KernelContext {
+    /// output channels [first, first + C) = factor · dropout(normalised input). `mask` and `normalization` are left out
+    /// where nil. The mask numbers the elements of `output`, whose pixels are `output.stride` floats apart.
+    func normalizedDropout(
+        _ input: ChannelSlice, normalization: InputNormalization?, firstChannel: Int, mask: DropoutMask?,
+        elementStride: Int, factor: Float, rows: Range<Int>, into output: UnsafeMutablePointer<Float>,
+        outputStride: Int
+    ) {
+        // Rows of one picture.
+        let (height, width) = (input.shape[1], input.shape[2])
+        let sample = rows.lowerBound / height
+        let norm = normalization
+        let begin = (rows.lowerBound - sample * height) * width * elementStride + firstChannel
+        kernels.pointee.normalize_dropout(
+            input.row(rows.lowerBound), input.stride, output, outputStride, rows.count * width, input.channels,
+            norm.map { UnsafePointer($0.mean.base + firstChannel) },
+            norm.map { UnsafePointer($0.variance.base + firstChannel) },
+            norm.map { UnsafePointer($0.gain.base + firstChannel) },
+            norm.map { UnsafePointer($0.bias.base + firstChannel) }, norm?.epsilon ?? 0, mask?.keys[sample] ?? 0,
+            UInt32(begin), UInt32(elementStride), mask?.threshold ?? 0, factor * (mask?.factor ?? 1))
+    }
+
+    /// output [N, H, W, C] = dropout(normalised input).
+    public func normalizedDropout(
+        _ input: TensorView, normalization: InputNormalization, mask: DropoutMask, output: TensorView
+    ) {
+        forEachRows(output) { rows in
+            normalizedDropout(
+                ChannelSlice(input), normalization: normalization, firstChannel: 0, mask: mask,
+                elementStride: output.lastDimension, factor: 1, rows: rows,
+                into: ChannelSlice(output).row(rows.lowerBound), outputStride: output.lastDimension)
+        }
+    }
+
+    /// output [N, H, W, C1 + C2] = factor · dropout(first beside second).
+    public func dropoutOfPair(_ pair: PictureParts, factor: Float, mask: DropoutMask, output: TensorView) {
+        precondition(pair.shape == output.shape, "dropout of \(pair.shape) into \(output.shape)")
+        let channels = output.lastDimension
+        forEachRows(output) { rows in
+            let to = ChannelSlice(output).row(rows.lowerBound)
+            normalizedDropout(
+                ChannelSlice(pair.first), normalization: nil, firstChannel: 0, mask: mask, elementStride: channels,
+                factor: factor, rows: rows, into: to, outputStride: channels)
+            guard let second = pair.second else { return }
+            let first = pair.first.lastDimension
+            normalizedDropout(
+                ChannelSlice(second), normalization: nil, firstChannel: first, mask: mask, elementStride: channels,
+                factor: factor, rows: rows, into: to + first, outputStride: channels)
+        }
+    }
+
+    /// Ranges of picture rows, each within one picture.
+    private func forEachRows(_ picture: TensorView, _ body: (Range<Int>) -> Void) {
+        let (batch, height) = (picture.shape[0], picture.shape[1])
+        let chunks = Chunks.rows(height, of: picture.shape[2] * picture.lastDimension, floats: 1 << 16)
+        pool.forEachChunk(batch * chunks.count) { chunk, _ in
+            let first = chunk / chunks.count * height + chunks.begin(chunk % chunks.count)
+            body(first..<(first + chunks.length(chunk % chunks.count)))
         }
     }
 }

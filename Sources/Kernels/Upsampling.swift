@@ -83,10 +83,30 @@ public struct UpsampleShape: Sendable {
     var gatheredCount: Int { roundUp(gatheredRows * width * columnBlock, to: 16) }
 }
 
+/// What upsampled terms are added to: some channels of a picture, which a normalisation and a dropout of the whole picture
+/// may stand in front of.
+public struct UpsampleBase {
+    let slice: ChannelSlice
+    let firstChannel: Int
+    let pictureChannels: Int
+    let normalization: InputNormalization?
+    let mask: DropoutMask?
+
+    public init(
+        _ picture: TensorView, channels: Range<Int>, normalization: InputNormalization?, mask: DropoutMask?
+    ) {
+        slice = ChannelSlice(picture, channels: channels)
+        firstChannel = channels.lowerBound
+        pictureChannels = picture.lastDimension
+        self.normalization = normalization
+        self.mask = mask
+    }
+}
+
 /// output = factor · (base + Σ upsampled terms), [N, H, W, Co], with everything resolved that does not change from run to
 /// run. Bands of big rows stay in a second-level cache while all terms add to them.
 public struct UpsampleSum {
-    let base: ChannelSlice?
+    let base: UpsampleBase?
     let terms: [UpsampleTerm]
     let factor: Float
     let output: TensorView
@@ -94,14 +114,14 @@ public struct UpsampleSum {
     let bandRows: Int
 
     /// Every term's scale times its size is the output's.
-    public init(base: ChannelSlice?, terms: [UpsampleTerm], factor: Float, output: TensorView) {
+    public init(base: UpsampleBase?, terms: [UpsampleTerm], factor: Float, output: TensorView) {
         self.base = base
         self.terms = terms
         self.factor = factor
         self.output = output
         shapes = terms.map(\.shape)
         for shape in shapes { precondition(shape.output == output.shape, "\(shape.output) in a sum of \(output.shape)") }
-        precondition(base == nil || base?.shape == output.shape, "\(base?.shape ?? []) in a sum of \(output.shape)")
+        if let base { precondition(base.slice.shape == output.shape, "\(base.slice.shape) in a sum of \(output.shape)") }
         let largest = shapes.reduce(1) { max($0, $1.scale) }
         let rowFloats = max(1, output.shape[2] * output.shape[3])
         let rows = max(largest, (1 << 17) / rowFloats / largest * largest)
@@ -137,9 +157,11 @@ extension KernelContext {
             let first = chunk % sum.bands * sum.bandRows
             let last = min(first + sum.bandRows, height)
             if let base = sum.base {
-                kernels.pointee.scale_channels(
-                    base.row(picture * height + first), base.stride, sum.output.base + (picture * height + first) * row,
-                    channels, (last - first) * width, channels, sum.factor)
+                normalizedDropout(
+                    base.slice, normalization: base.normalization, firstChannel: base.firstChannel, mask: base.mask,
+                    elementStride: base.pictureChannels, factor: sum.factor,
+                    rows: (picture * height + first)..<(picture * height + last),
+                    into: sum.output.base + (picture * height + first) * row, outputStride: channels)
             }
             var packedTerm = packed
             for index in sum.terms.indices {

@@ -19,6 +19,9 @@ public struct ConvolutionGeometry: Sendable, Hashable {
     /// One tap: each pixel by itself.
     public var isPointwise: Bool { kernelHeight == 1 && kernelWidth == 1 && stride == 1 && padding == 0 }
 
+    /// Kernels side by side: a transposed convolution's blocks tile its output.
+    public var isTiling: Bool { kernelHeight == stride && kernelWidth == stride && padding == 0 }
+
     /// Rows of a convolution's output; 0 if the kernel is larger than the padded input.
     public func outputHeight(_ inputHeight: Int) -> Int { outputExtent(inputHeight, kernelHeight) }
     public func outputWidth(_ inputWidth: Int) -> Int { outputExtent(inputWidth, kernelWidth) }

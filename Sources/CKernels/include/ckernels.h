@@ -71,9 +71,6 @@ typedef struct ck_kernels {
     void (*dropout)(const float *x, float *y, uint64_t key, uint32_t begin, long n, uint32_t threshold, float factor);
     void (*copy_channels)(const float *x, long x_stride, float *y, long y_stride, long rows, long channels,
                           int accumulate);
-    /// y[row][c] = factor * x[row][c]
-    void (*scale_channels)(const float *x, long x_stride, float *y, long y_stride, long rows, long channels,
-                           float factor);
     double (*absolute_difference_sum)(const float *a, const float *b, long n);
     void (*absolute_difference_gradient)(const float *a, const float *b, float factor, float *da, float *_Nullable db,
                                          long n);
@@ -130,6 +127,13 @@ typedef struct ck_kernels {
     void (*norm_relu_gradient)(const float *y, const float *dy, float *dz, long rows, long channels, const float *mean,
                                const float *variance, const float *gain, const float *gain_gradient,
                                const float *bias_gradient, float epsilon, long total_rows, int relu);
+    /// y = factor · mask · normalised x (x itself where mean is null); pixels x_stride and y_stride floats apart. Element
+    /// (pixel, c) of the mask has the number begin + pixel * element_stride + c and is kept where its hash reaches
+    /// `threshold` (0: all are).
+    void (*normalize_dropout)(const float *x, long x_stride, float *y, long y_stride, long pixels, long channels,
+                              const float *_Nullable mean, const float *_Nullable variance,
+                              const float *_Nullable gain, const float *_Nullable bias, float epsilon, uint64_t key,
+                              uint32_t begin, uint32_t element_stride, uint32_t threshold, float factor);
     /// sums[c] += sum of x[row][c]: float32 over at most 64 rows, float64 beyond
     void (*column_sums)(const float *x, long rows, long channels, double *sums);
     // Matrix products in cache. Here alone the levels differ: without fused multiply-add, products are rounded.

@@ -13,6 +13,9 @@ extension Graph {
         rewriter.splitNormalizationGradients()
         rewriter.fuseSeparableConvolutions()
         rewriter.fusePairConvolutions()
+        rewriter.fuseUpsampleSums()
+        rewriter.fuseNormalizedDropouts()
+        rewriter.fuseScaledGradients()
         return rewriter.finish()
     }
 }
@@ -100,19 +103,13 @@ extension GraphRewriter {
                 let x = norm.node.inputs
                 (source, normalization, epsilon) = (x[0], [x[3], x[4], x[1], x[2]], norm.operation.epsilon)
             } else if let norm = find(BatchNorm.self, at: before) {
-                let x = norm.node.inputs
-                let statistics = Array(norm.node.outputs.dropFirst())
                 absorbed = backward.flatMap { backward in
                     guard let input = backward.depthwiseInput else { return nil }
                     return reader(BatchNormGradientSums.self, of: input.node.outputs[0], input: 1)
                 }
                 if backward == nil || absorbed != nil {
-                    (source, normalization, epsilon) = (x[0], statistics + [x[1], x[2]], norm.operation.epsilon)
-                    replace(
-                        [norm.place], at: norm.place,
-                        by: Graph.Node(
-                            operation: BatchNormStatistics(), inputs: [x[0]], outputs: statistics,
-                            path: norm.node.path))
+                    (source, epsilon) = (norm.node.inputs[0], norm.operation.epsilon)
+                    normalization = statistics(of: norm.node, at: norm.place)
                 }
             }
         }

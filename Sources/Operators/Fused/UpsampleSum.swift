@@ -1,0 +1,172 @@
+import Basics
+import Execution
+import Graphs
+import Kernels
+import Tensors
+
+// Mean or sum of transposed convolutions and the channels of a picture, as in W-net's heads: no term is ever written by
+// itself, and the normalisation and dropout in front of the picture happen on the way.
+
+/// output = factor · (channels of the base picture + Σ transposed convolutions whose blocks tile the output).
+///
+/// base [N, H, W, C], mean, variance, gain, shift [C]?, then for each scale s: x [N, H/s, W/s, Ci],
+/// weights [Ci, s, s, Co], bias [Co] → [N, H, W, Co]
+public struct UpsampleSum: Runnable {
+    public static let name = "UpsampleSum"
+    public let factor: Float
+    public let scales: [Int]
+    /// Channels of the base that take part.
+    public let channels: Range<Int>
+    /// Of the base's normalisation.
+    public let epsilon: Float?
+    /// Of the whole base picture, behind its normalisation.
+    public let dropout: Dropout?
+
+    public init(factor: Float, scales: [Int], channels: Range<Int>, epsilon: Float?, dropout: Dropout?) {
+        self.factor = factor
+        self.scales = scales
+        self.channels = channels
+        self.epsilon = epsilon
+        self.dropout = dropout
+    }
+
+    public var attributes: [(name: String, value: String)] {
+        [
+            ("factor", "\(factor)"), ("scales", scales.map(String.init).joined(separator: " ")),
+            ("channels", "\(channels)"),
+        ] + (epsilon.map { [("input epsilon", "\($0)")] } ?? []) + (dropout?.attributes ?? [])
+    }
+
+    private var firstTerm: Int { epsilon == nil ? 1 : 5 }
+
+    public func outputShapes(for inputs: [Shape]) throws(ShapeError) -> [Shape] {
+        let count = firstTerm + 3 * scales.count
+        try ShapeRules.count(inputs, count...count)
+        let base = inputs[0]
+        try ShapeRules.picture(base)
+        try ShapeRules.require(channels.upperBound <= base[3], "\(base) has no channels \(channels)")
+        if let dropout { _ = try dropout.outputShapes(for: [base]) }
+        for shape in inputs[1..<firstTerm] { try ShapeRules.vector(shape, base[3], "normalisation") }
+        let output: Shape = [base[0], base[1], base[2], channels.count]
+        for (index, scale) in scales.enumerated() {
+            let term = Array(inputs[(firstTerm + 3 * index)..<(firstTerm + 3 * index + 3)])
+            let geometry = ConvolutionGeometry(kernelHeight: scale, kernelWidth: scale, stride: scale, padding: 0)
+            let found = try TransposedConv2D(geometry: geometry).outputShapes(for: term)[0]
+            try ShapeRules.equal(found, output, "terms")
+        }
+        return [output]
+    }
+
+    private func shapes(_ inputs: [Shape]) -> [UpsampleShape] {
+        scales.indices.map {
+            UpsampleShape(input: inputs[firstTerm + 3 * $0], weights: inputs[firstTerm + 3 * $0 + 1])
+        }
+    }
+
+    private func keyCount(_ base: Shape) -> Int { dropout == nil ? 0 : roundUpToLine(2 * base[0]) }
+
+    public func workspaceCount(inputs: [Shape], outputs: [Shape], kernels: KernelContext) -> Int {
+        keyCount(inputs[0]) + Kernels.UpsampleSum.workspaceCount(shapes(inputs))
+    }
+
+    public func bind(_ site: BindingSite) -> BoundStep {
+        let x = site.inputs
+        let keys = dropout.map { DropoutKeys($0, samples: x[0].shape[0], memory: site.workspace) }
+        let base = UpsampleBase(
+            x[0], channels: channels, normalization: epsilon.map { InputNormalization(x[1..<5], epsilon: $0) },
+            mask: keys?.mask)
+        let terms = scales.indices.map { index in
+            UpsampleTerm(
+                input: ChannelSlice(x[firstTerm + 3 * index]), weights: x[firstTerm + 3 * index + 1],
+                bias: x[firstTerm + 3 * index + 2])
+        }
+        let sum = Kernels.UpsampleSum(base: base, terms: terms, factor: factor, output: site.output)
+        let workspace = site.workspace + keyCount(x[0].shape)
+        return { state in
+            keys?.draw(state)
+            site.kernels.upsampleSum(sum, workspace: workspace)
+        }
+    }
+
+    public func floatOperationCount(inputs: [Shape], outputs: [Shape]) -> Int {
+        scales.indices.reduce(outputs[0].count) {
+            $0 + 2 * outputs[0].count * inputs[firstTerm + 3 * $1][3]
+        }
+    }
+}
+
+/// Both gradients of a transposed convolution whose blocks tile the output, times `factor`.
+///
+/// outputGradient [N, H · s, W · s, Co], x [N, H, W, Ci], weights [Ci, s, s, Co] → gradients of x and weights
+public struct UpsampleGradient: Runnable {
+    public static let name = "UpsampleGradient"
+    public let factor: Float
+
+    public init(factor: Float) { self.factor = factor }
+
+    public var attributes: [(name: String, value: String)] { [("factor", "\(factor)")] }
+
+    public func outputShapes(for inputs: [Shape]) throws(ShapeError) -> [Shape] {
+        try ShapeRules.count(inputs, 3...3)
+        let (g, x, w) = (inputs[0], inputs[1], inputs[2])
+        try ShapeRules.require(w.rank == 4 && w[1] == w[2] && w[1] > 0, "weights \(w) are not square")
+        let geometry = ConvolutionGeometry(kernelHeight: w[1], kernelWidth: w[1], stride: w[1], padding: 0)
+        try ShapeRules.equal(g, TransposedConv2D(geometry: geometry).outputShapes(for: [x, w])[0], "gradient and output")
+        return [x, w]
+    }
+
+    public func workspaceCount(inputs: [Shape], outputs: [Shape], kernels: KernelContext) -> Int {
+        let shape = UpsampleShape(input: inputs[1], weights: inputs[2])
+        return max(
+            KernelContext.upsampleInputGradientWorkspaceCount(shape),
+            KernelContext.upsampleWeightGradientWorkspaceCount(shape, threadCount: kernels.pool.threadCount))
+    }
+
+    public func bind(_ site: BindingSite) -> BoundStep {
+        let (input, inputGradient) = (ChannelSlice(site.inputs[1]), ChannelSlice(site.outputs[0]))
+        return { [factor] _ in
+            site.kernels.upsampleInputGradient(
+                outputGradient: site.inputs[0], weights: site.inputs[2], factor: factor, accumulate: false,
+                inputGradient: inputGradient, workspace: site.workspace)
+            site.kernels.upsampleWeightGradient(
+                input: input, outputGradient: site.inputs[0], factor: factor, weightGradient: site.outputs[1],
+                workspace: site.workspace)
+        }
+    }
+
+    public func floatOperationCount(inputs: [Shape], outputs: [Shape]) -> Int {
+        4 * inputs[0].count * inputs[1][3]
+    }
+}
+
+/// The sum over everything but the last axis times `factor`, for several readers. [.., C] → [C], [C], …
+public struct ScaledColumnSum: Runnable {
+    public static let name = "ScaledColumnSum"
+    public let factor: Float
+    public let copies: Int
+
+    public init(factor: Float, copies: Int) {
+        self.factor = factor
+        self.copies = copies
+    }
+
+    public var attributes: [(name: String, value: String)] { [("factor", "\(factor)"), ("copies", "\(copies)")] }
+
+    public func outputShapes(for inputs: [Shape]) throws(ShapeError) -> [Shape] {
+        let sum = try ColumnSum().outputShapes(for: inputs)[0]
+        return [Shape](repeating: sum, count: copies)
+    }
+
+    public func workspaceCount(inputs: [Shape], outputs: [Shape], kernels: KernelContext) -> Int {
+        ColumnSum().workspaceCount(inputs: inputs, outputs: outputs, kernels: kernels)
+    }
+
+    public func bind(_ site: BindingSite) -> BoundStep {
+        { [factor] _ in
+            let sum = site.outputs[0]
+            site.kernels.columnSum(input: site.input, output: sum, workspace: site.workspace)
+            for i in 0..<sum.count { sum.base[i] *= factor }
+            for copy in site.outputs.dropFirst() { copy.base.update(from: sum.base, count: sum.count) }
+        }
+    }
+}
