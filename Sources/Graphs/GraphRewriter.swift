@@ -34,6 +34,11 @@ public struct GraphRewriter {
         !results.contains(value) && readers(of: value).isSubset(of: places)
     }
 
+    /// Whether all readers of the values stand behind a place, so that a node there may compute them.
+    public func isReadOnly(_ values: [Graph.ValueID], after place: Int) -> Bool {
+        values.allSatisfy { readers(of: $0).allSatisfy { $0 > place } }
+    }
+
     public func producer(of value: Graph.ValueID) -> Int? {
         slots.indices.first { slots[$0]?.outputs.contains(value) == true }
     }

@@ -19,6 +19,7 @@ public enum OperationRegistry {
         PairConv2D.self, PairConv2DInputGradient.self, PairConv2DWeightGradient.self,
         SeparableConv2D.self, SeparableConv2DGradient.self,
         UpsampleSum.self, UpsampleGradient.self, ScaledColumnSum.self, NormalizedDropout.self, PairDropout.self,
+        SoftmaxSelection.self, SoftmaxSelectionGradient.self,
         BatchNormStatistics.self, BatchNormGradientSums.self, BatchNormReLUGradient.self,
     ]
 }

@@ -77,6 +77,9 @@ typedef struct ck_kernels {
     // Rows: the last axis
     void (*softmax)(const float *x, float *y, long rows, long levels);
     void (*softmax_gradient)(const float *y, const float *dy, float *dx, long rows, long levels);
+    /// The gradient through softmax y of dy[row][k] + dot[row] * factors[k]; dy is overwritten.
+    void (*softmax_dot_gradient)(const float *y, float *dy, const float *dot, const float *factors, float *dx,
+                                 long rows, long levels);
     void (*channel_dot)(const float *x, const float *factors, float *y, long rows, long levels);
     void (*channel_dot_gradient)(const float *dy, const float *factors, float *dx, long rows, long levels);
     // Depthwise convolution, stride 1, same padding; rows are numbered over all pictures. x and y (dy) may be strips:

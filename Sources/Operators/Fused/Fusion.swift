@@ -16,6 +16,7 @@ extension Graph {
         rewriter.fuseUpsampleSums()
         rewriter.fuseNormalizedDropouts()
         rewriter.fuseScaledGradients()
+        rewriter.fuseSelections()
         return rewriter.finish()
     }
 }
