@@ -1,3 +1,4 @@
+import CKernels
 import COpenBLAS
 
 /// How a matrix operand lies in memory: as it stands in the formula, or transposed.
@@ -79,5 +80,19 @@ struct ProductBlocks: Equatable {
     /// The size of equal parts of at most `limit`.
     private static func even(_ count: Int, atMost limit: Int, multiple: Int) -> Int {
         count <= limit ? count : min(limit, roundUp(ceilDivide(count, ceilDivide(count, limit)), to: multiple))
+    }
+}
+
+extension ck_product {
+    /// A product without anything to bring to the cache meanwhile.
+    init(
+        rows: Int, columns: Int, depth: Int, a: UnsafePointer<Float>, a_row: Int, a_depth: Int,
+        b: UnsafePointer<Float>, b_panel: Int, b_depth: Int, c: UnsafeMutablePointer<Float>, c_row: Int,
+        bias: UnsafePointer<Float>?, accumulate: Int32, relu: Int32
+    ) {
+        self.init(
+            rows: rows, columns: columns, depth: depth, a: a, a_row: a_row, a_depth: a_depth, b: b, b_panel: b_panel,
+            b_depth: b_depth, c: c, c_row: c_row, bias: bias, accumulate: accumulate, relu: relu,
+            ahead: (nil, nil, nil, nil), ahead_floats: (0, 0, 0, 0))
     }
 }

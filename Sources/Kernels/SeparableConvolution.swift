@@ -158,6 +158,14 @@ extension KernelContext {
                     rows: (end - row) * width, columns: co, depth: ci, a: between, a_row: ci, a_depth: 1, b: packed,
                     b_panel: ci * Int(CK_PANEL), b_depth: Int(CK_PANEL), c: output.base + row * width * co, c_row: co,
                     bias: bias.map { UnsafePointer($0.base) }, accumulate: 0, relu: activation == .relu ? 1 : 0)
+                // The next step's rows, and the place of its results.
+                let next = min(end + plan.forwardStep, last) - end
+                if next > 0 {
+                    product.ahead.0 = UnsafePointer(input.base + min(end + margin, image + height - 1) * width * ci)
+                    product.ahead_floats.0 = min(next, image + height - min(end + margin, image + height)) * width * ci
+                    product.ahead.1 = UnsafePointer(output.base + end * width * co)
+                    product.ahead_floats.1 = next * width * co
+                }
                 kernels.pointee.product(&product)
             }
         }
@@ -289,6 +297,15 @@ extension KernelContext {
                 rows: (next - row) * width, columns: ci, depth: co, a: outer, a_row: co, a_depth: 1,
                 b: walk.transposed, b_panel: co * Int(CK_PANEL), b_depth: Int(CK_PANEL), c: walk.inner + window,
                 c_row: ci, bias: nil, accumulate: 0, relu: 0)
+            let after = min(next + plan.backwardStep, end) - next
+            if after > 0 {
+                product.ahead.0 = UnsafePointer(site.outputGradient.base + next * width * co)
+                product.ahead_floats.0 = after * width * co
+                if let output = site.output {
+                    product.ahead.1 = UnsafePointer(output.base + next * width * co)
+                    product.ahead_floats.1 = after * width * co
+                }
+            }
             kernels.pointee.product(&product)
             // Rows of the strip itself count for the weights.
             let own = max(row, first)..<max(max(row, first), min(next, last))
@@ -305,6 +322,15 @@ extension KernelContext {
                     rows: ci, columns: co, depth: own.count * width, a: walk.between, a_row: 1, a_depth: ci,
                     b: ownOuter, b_panel: Int(CK_PANEL), b_depth: co, c: walk.pointwiseSums, c_row: co, bias: nil,
                     accumulate: 1, relu: 0)
+                let ahead = min(next + plan.backwardStep, image + height - margin) - next
+                if ahead > 0 {
+                    weights.ahead.0 = UnsafePointer(site.input.base + (next + margin) * width * ci)
+                    weights.ahead_floats.0 = ahead * width * ci
+                }
+                if let gradient = results.input {
+                    weights.ahead.1 = UnsafePointer(gradient.base + max(first, row - margin) * width * ci)
+                    weights.ahead_floats.1 = own.count * width * ci
+                }
                 kernels.pointee.product(&weights)
                 kernels.pointee.column_sums(ownOuter, own.count * width, co, walk.biasSums)
                 kernels.pointee.depthwise_weight_gradient(

@@ -47,6 +47,10 @@ typedef struct ck_product {
     long c_row;
     const float *_Nullable bias;
     int accumulate, relu;
+    /// Memory that the caller will read next (`ahead_floats` floats each, null: none) and is brought to the second-level
+    /// cache meanwhile: a product leaves the way to memory idle.
+    const float *_Nullable ahead[4];
+    long ahead_floats[4];
 } ck_product;
 
 /// Pictures [N, height, width, channels] cut into 4x4 tiles (numbered over all pictures), and rows of transformed tiles:
