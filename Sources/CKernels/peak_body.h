@@ -3,6 +3,12 @@
 
 typedef float PEAK(vector) __attribute__((ext_vector_type(LANES)));
 
+static inline __attribute__((always_inline)) float PEAK(sum)(PEAK(vector) v) {
+    float sum = 0;
+    for (int i = 0; i < LANES; ++i) sum += v[i];
+    return sum;
+}
+
 static double PEAK(multiply_add)(long rounds, float *sink) {
     // Through volatile, so that nothing is known at compile time; 0.5 x + 0.5 stays near 1, far from denormals.
     volatile float half = 0.5f;
@@ -23,7 +29,7 @@ static double PEAK(multiply_add)(long rounds, float *sink) {
     PEAK(vector) sum = chains[0];
 #pragma clang loop unroll(full)
     for (int i = 1; i < CHAINS; ++i) sum += chains[i];
-    *sink = sum[0];
+    *sink = PEAK(sum)(sum);
     return 2.0 * LANES * CHAINS * (double)rounds;
 }
 
@@ -35,7 +41,7 @@ static float PEAK(read)(const float *x, size_t count) {
         for (int j = 0; j < 8; ++j) sums[j] += source[i + (size_t)j];
     }
     for (int j = 1; j < 8; ++j) sums[0] += sums[j];
-    return sums[0][0];
+    return PEAK(sum)(sums[0]);
 }
 
 static void PEAK(copy)(const float *x, float *y, size_t count) {

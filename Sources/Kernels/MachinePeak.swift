@@ -63,11 +63,11 @@ public struct MachinePeak: Sendable {
         return MachinePeak(level: kernels.level, one: one, all: all, arrayByteCount: byteCount)
     }
 
-    /// Twice the last cache, at least 256 MiB, at most 1 GiB or an eighth of the machine's memory.
+    /// One and a half times the last cache, at least 256 MiB, at most 768 MiB or an eighth of the machine's memory.
     private static func arrayByteCount() -> Int {
         let cache = max(0, sysconf(Int32(_SC_LEVEL3_CACHE_SIZE)))
         let memory = max(1 << 30, sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)))
-        let wanted = min(max(256 << 20, 2 * cache), 1 << 30, memory / 8)
+        let wanted = min(max(256 << 20, cache / 2 * 3), 768 << 20, memory / 8)
         return wanted / PeakArrays.unit * PeakArrays.unit
     }
 }

@@ -47,6 +47,11 @@ public enum LoaderBenchmark {
     public static func run(_ data: TrainingData, _ options: Options) throws -> Result {
         try options.check()
         let recordCount = data.dataSet.count(.train)
+        guard recordCount >= options.batch else {
+            throw Failure(
+                .badData,
+                "\(data.dataSet.path): has \(recordCount) training records, a batch needs \(options.batch); lower --batch")
+        }
         let order = try SampleOrder(seed: 1, recordCount: recordCount, lanes: 1, laneBatch: options.batch)
         var settings = BatchLoader.Settings(height: data.height, width: data.width)
         settings.threadCount = options.threads

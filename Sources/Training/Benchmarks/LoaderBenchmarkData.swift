@@ -15,10 +15,11 @@ public enum LoaderBenchmarkData {
     /// - Throws: `Failure` (usage) for sizes that cannot be rendered; `FileError`.
     public static func open(height: Int, width: Int, pairs: Int, pool: ForkJoinPool) throws -> TrainingData {
         let scenes = try SyntheticScenes(height: height, width: width, count: pairs, seed: 1)
+        let records = try records(scenes, pool: pool)
         let path = NSTemporaryDirectory() + "vergence-bench-\(UUID().uuidString)"
         defer { try? FileManager.default.removeItem(atPath: path) }
         let writer = try DataSetWriter(path: path)
-        for record in try records(scenes, pool: pool) { try writer.append(record, split: .train) }
+        for record in records { try writer.append(record, split: .train) }
         try writer.finish()
         let data = try TrainingData(path: path, fields: [FieldName.left, FieldName.right])
         // Every shard is open before the folder goes.
