@@ -329,8 +329,8 @@ static void CF(join_bits)(const uint8_t *planes, size_t count, uint8_t *bytes) {
     }
 }
 
-// value / limit, correctly rounded, so that the limit gives exactly 1: by a division, or where multiply-adds are fused, which
-// are five times faster, by one step of refinement (the same bits for every value of 8 and of 16 bits, as tests check).
+// value / limit, correctly rounded, so that the limit gives exactly 1: by a division, or where multiply-adds are fused
+// by one step of refinement, which is faster (the same bits for every value of 8 and of 16 bits, as tests check).
 #if CF_FUSED
 #define CF_QUOTIENT(limit)                                                                                             \
     const vf16 x = __builtin_convertvector(v, vf16), inverse = (vf16){0} + 1.0f / limit, q = x * inverse;              \

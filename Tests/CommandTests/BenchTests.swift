@@ -39,7 +39,8 @@ extension CommandTests {
 
         @Test func peak() throws {
             let result = try json(["peak", "--threads", "2"])
-            let (one, all) = (result["one_thread"] as? [String: Any] ?? [:], result["all_threads"] as? [String: Any] ?? [:])
+            let one = result["one_thread"] as? [String: Any] ?? [:]
+            let all = result["all_threads"] as? [String: Any] ?? [:]
             #expect(try number(one, "threads") == 1 && number(all, "threads") == 2)
             for limits in [one, all] {
                 let rates = try ["read", "copy", "triad"].map { try number(limits, "\($0)_bytes_per_second") }
@@ -98,7 +99,10 @@ extension CommandTests {
         @Test func inferenceInWords() throws {
             let outcome = try Self.shared.get().vergence(["bench", "inference", "--profile"] + Self.small)
             #expect(outcome.exitCode == 0, "\(outcome.errors)")
-            for word in ["inference 32x48", "of the peak", "per step", "limits of 2 threads", "Conv2D 3x3", "of its limit"] {
+            let words = [
+                "inference 32x48", "of the peak", "per step", "limits of 2 threads", "Conv2D 3x3", "of its limit",
+            ]
+            for word in words {
                 #expect(outcome.output.contains(word), "\(outcome.output)")
             }
         }
@@ -125,7 +129,7 @@ extension CommandTests {
         }
 
         @Test func allReduceInOneProcess() throws {
-            let result = try json(["allreduce", "--ranks-in-process", "3", "--repetitions", "2"] + ["--set", "width=16"])
+            let result = try json(["allreduce", "--ranks-in-process", "3", "--repetitions", "2", "--set", "width=16"])
             #expect(try number(result, "ranks") == 3)
             let sizes = try list(result, "sizes")
             #expect(try sizes.prefix(2).map { try number($0, "elements") } == [65536, 262144])

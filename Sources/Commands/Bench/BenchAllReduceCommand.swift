@@ -77,7 +77,8 @@ struct BenchAllReduceCommand: ParsableCommand {
         do {
             return try body()
         } catch {
-            throw CommonFailure(exitCode: (error as? any ExitCoding)?.exitCode ?? .internalFault, description: "\(error)")
+            let code = (error as? any ExitCoding)?.exitCode ?? .internalFault
+            throw CommonFailure(exitCode: code, description: "\(error)")
         }
     }
 

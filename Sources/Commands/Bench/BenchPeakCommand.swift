@@ -33,7 +33,8 @@ struct BenchPeakCommand: ParsableCommand {
                         [
                             "\($0.threads) thread\($0.threads == 1 ? "" : "s")",
                             "\(BenchText.giga($0.multiplyAddRate)) GFLOP/s",
-                            "\(BenchText.giga($0.matrixProductRate ?? 0)) GFLOP/s", "\(BenchText.giga($0.readRate)) GB/s",
+                            "\(BenchText.giga($0.matrixProductRate ?? 0)) GFLOP/s",
+                            "\(BenchText.giga($0.readRate)) GB/s",
                             "\(BenchText.giga($0.copyRate)) GB/s", "\(BenchText.giga($0.triadRate)) GB/s",
                         ]
                     }))

@@ -48,7 +48,8 @@ public enum AllReduceBenchmark {
             try exchange.finish()
         }
         entries.append(
-            try entry(engine.layout.count, times, plain(engine.result, engine.layout.count, repetitions, communication)))
+            try entry(engine.layout.count, times, plain(engine.result, engine.layout.count, repetitions, communication))
+        )
         return entries
     }
 

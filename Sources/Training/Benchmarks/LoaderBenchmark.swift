@@ -50,7 +50,8 @@ public enum LoaderBenchmark {
         guard recordCount >= options.batch else {
             throw Failure(
                 .badData,
-                "\(data.dataSet.path): has \(recordCount) training records, a batch needs \(options.batch); lower --batch")
+                "\(data.dataSet.path): has \(recordCount) training records, a batch needs \(options.batch); lower --batch"
+            )
         }
         let order = try SampleOrder(seed: 1, recordCount: recordCount, lanes: 1, laneBatch: options.batch)
         var settings = BatchLoader.Settings(height: data.height, width: data.width)
