@@ -32,6 +32,7 @@ let package = Package(
         .target(name: "CKernels", cSettings: optimizedC),
         .target(name: "CFilters", cSettings: optimizedC),
         .target(name: "CThreads"),
+        .target(name: "CAllocationCounter"),
         // Level 1
         .target(name: "Basics", dependencies: ["CXXHash"]),
         .target(name: "Threads", dependencies: ["CThreads"]),
@@ -59,7 +60,7 @@ let package = Package(
             name: "Training",
             dependencies: [
                 "Basics", "Tensors", "Kernels", "Graphs", "Execution", "Models", "Optimizers", "Collectives", "Shards",
-                "Streaming", "Checkpoints", "Metrics", "FrameSources",
+                "Streaming", "Checkpoints", "Metrics", "FrameSources", "Threads", "CAllocationCounter",
             ]),
         // Level 8, 9
         .target(
@@ -78,7 +79,6 @@ let package = Package(
             ]),
         // Tests
         .target(name: "TestSupport", dependencies: ["Basics"], path: "Tests/TestSupport"),
-        .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
         .testTarget(name: "BasicsTests", dependencies: ["Basics", "Threads", "Tensors", "TestSupport"]),
         .testTarget(
             name: "KernelsTests",

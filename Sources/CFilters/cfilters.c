@@ -6,7 +6,14 @@
 #error "the shard format is little-endian"
 #endif
 
+// Wide vectors only pass between inlined functions.
+#pragma clang diagnostic ignored "-Wpsabi"
+
 typedef uint8_t v16 __attribute__((vector_size(16)));
+typedef uint8_t v64 __attribute__((vector_size(64)));
+typedef uint64_t q8 __attribute__((vector_size(64)));
+typedef uint16_t vs16 __attribute__((vector_size(32)));
+typedef float vf16 __attribute__((vector_size(64)));
 typedef uint64_t q2 __attribute__((vector_size(16)));
 
 #define CF_INLINE __attribute__((always_inline))
@@ -21,21 +28,51 @@ static size_t band_stride(size_t width) { return (width + 15) / 16 * 16 + 48; }
 
 size_t cf_scratch_bytes(size_t width, size_t channels) { return 17 * channels * band_stride(width) + 64; }
 
+// CF_WIDE: registers of 32 bytes or more. CF_FUSED: fused multiply-adds.
 #define CF(name) name##_baseline
+#define CF_WIDE 0
+#define CF_FUSED 0
 #include "filters_body.h"
 #undef CF
+#undef CF_WIDE
+#undef CF_FUSED
 
 #if defined(__x86_64__)
-#pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
 #define CF(name) name##_avx2
+#define CF_WIDE 1
+#define CF_FUSED 1
 #include "filters_body.h"
 #undef CF
+#undef CF_WIDE
+#undef CF_FUSED
 #pragma clang attribute pop
+
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma"))), \
+                             apply_to = function)
+#define CF(name) name##_avx512
+#define CF_WIDE 1
+#define CF_FUSED 1
+#include "filters_body.h"
+#undef CF
+#undef CF_WIDE
+#undef CF_FUSED
+#pragma clang attribute pop
+#endif
+
+#if defined(__x86_64__)
+static int has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+
+static int has_avx512(void) {
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
+        && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
 #endif
 
 int cf_best_level(void) {
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2")) return CF_LEVEL_AVX2;
+    if (has_avx512()) return CF_LEVEL_AVX512;
+    if (has_avx2()) return CF_LEVEL_AVX2;
 #endif
     return CF_LEVEL_BASELINE;
 }
@@ -43,7 +80,8 @@ int cf_best_level(void) {
 const cf_table *cf_filters(int level) {
     if (level == CF_LEVEL_BASELINE) return &table_baseline;
 #if defined(__x86_64__)
-    if (level == CF_LEVEL_AVX2 && __builtin_cpu_supports("avx2")) return &table_avx2;
+    if (level == CF_LEVEL_AVX2 && has_avx2()) return &table_avx2;
+    if (level == CF_LEVEL_AVX512 && has_avx512()) return &table_avx512;
 #endif
     return NULL;
 }

@@ -96,6 +96,85 @@ static inline CF_INLINE void CF(unpredict_band)(const uint8_t *residuals, size_t
     memcpy(carry, out + 15 * stride, width);
 }
 
+#if CF_WIDE
+// Three channels at a time, 16 bytes of each in a lane of its own, the fourth lane idle: the steps of `unpredict_band`,
+// which are one chain of dependent instructions, serve all of them.
+
+// Indices of shuffles that stay within lanes; l is the lane's first byte.
+#define CF_LANES(f, i) f(0, i), f(16, i), f(32, i), f(48, i)
+#define CF_LOW_OF(l, i)                                                                                                \
+    l, 64 + l, l + 1, 65 + l, l + 2, 66 + l, l + 3, 67 + l, l + 4, 68 + l, l + 5, 69 + l, l + 6, 70 + l, l + 7, 71 + l
+#define CF_HIGH_OF(l, i)                                                                                               \
+    l + 8, 72 + l, l + 9, 73 + l, l + 10, 74 + l, l + 11, 75 + l, l + 12, 76 + l, l + 13, 77 + l, l + 14, 78 + l,      \
+        l + 15, 79 + l
+#define CF_UP_OF(l, i)                                                                                                 \
+    64 + l + i, l, l + 1, l + 2, l + 3, l + 4, l + 5, l + 6, l + 7, l + 8, l + 9, l + 10, l + 11, l + 12, l + 13,      \
+        l + 14
+
+static inline CF_INLINE void CF(transpose_wide)(v64 m[16]) {
+    v64 t[16];
+#define CF_ROUND(from, to)                                                                                             \
+    for (int i = 0; i < 8; ++i) {                                                                                      \
+        to[2 * i] = __builtin_shufflevector(from[i], from[i + 8], CF_LANES(CF_LOW_OF, 0));                             \
+        to[2 * i + 1] = __builtin_shufflevector(from[i], from[i + 8], CF_LANES(CF_HIGH_OF, 0));                        \
+    }
+    CF_ROUND(m, t)
+    CF_ROUND(t, m)
+    CF_ROUND(m, t)
+    CF_ROUND(t, m)
+#undef CF_ROUND
+}
+
+static inline CF_INLINE v64 CF(gather3)(const uint8_t *p, size_t step) {
+    v16 a = CF(load)(p), b = CF(load)(p + step), c = CF(load)(p + 2 * step);
+    v64 v = {0};
+    memcpy(&v, &a, 16);
+    memcpy((uint8_t *)&v + 16, &b, 16);
+    memcpy((uint8_t *)&v + 32, &c, 16);
+    return v;
+}
+
+static inline CF_INLINE void CF(scatter3)(uint8_t *p, size_t step, v64 v) {
+    memcpy(p, &v, 16);
+    memcpy(p + step, (const uint8_t *)&v + 16, 16);
+    memcpy(p + 2 * step, (const uint8_t *)&v + 32, 16);
+}
+
+static inline CF_INLINE void CF(unpredict_bands3)(const uint8_t *residuals, size_t plane, size_t rows, size_t width,
+                                                  uint8_t *carry, uint8_t *out, size_t stride) {
+    v64 value = {0}, corner = {0};
+    for (size_t t = 0; t < width + 15; t += 16) {
+        v64 m[16];
+        for (size_t k = 0; k < 16; ++k) {
+            if (k >= rows) {
+                m[k] = (v64){0};
+                continue;
+            }
+            v64 z = CF(gather3)(residuals + k * width + t - k, plane);
+            if (t == 0) z &= CF(gather3)(edge_mask + 16 - k, 0);
+            m[k] = (z >> 1) ^ -(z & 1);
+        }
+        CF(transpose_wide)(m);
+        v64 above = CF(gather3)(carry + t, stride);
+#define CF_STEP(i)                                                                                                     \
+    {                                                                                                                  \
+        v64 up = __builtin_shufflevector(value, above, CF_LANES(CF_UP_OF, i));                                         \
+        v64 low = __builtin_elementwise_min(value, up), high = __builtin_elementwise_max(value, up);                   \
+        v64 clamped = __builtin_elementwise_min(__builtin_elementwise_max(corner, low), high);                         \
+        corner = up;                                                                                                   \
+        value = (value + (up + m[i])) - clamped;                                                                       \
+        m[i] = value;                                                                                                  \
+    }
+        CF_STEP(0) CF_STEP(1) CF_STEP(2) CF_STEP(3) CF_STEP(4) CF_STEP(5) CF_STEP(6) CF_STEP(7)
+        CF_STEP(8) CF_STEP(9) CF_STEP(10) CF_STEP(11) CF_STEP(12) CF_STEP(13) CF_STEP(14) CF_STEP(15)
+#undef CF_STEP
+        CF(transpose_wide)(m);
+        for (size_t k = 0; k < 16; ++k) CF(scatter3)(out + k * stride + t - k, 16 * stride, m[k]);
+    }
+    for (size_t k = 0; k < 3; ++k) memcpy(carry + k * stride, out + (16 * k + 15) * stride, width);
+}
+#endif
+
 static inline CF_INLINE void CF(store_rgb)(uint8_t *out, const uint8_t *g, const uint8_t *r, const uint8_t *b,
                                            size_t width) {
     size_t x = 0;
@@ -136,6 +215,11 @@ static void CF(unpredict8)(const uint8_t *residuals, size_t height, size_t width
     memset(carry, 0, channels * stride);
     for (size_t y = 0; y < height; y += 16) {
         const size_t rows = height - y < 16 ? height - y : 16;
+#if CF_WIDE
+        if (channels == 3)
+            CF(unpredict_bands3)(residuals + y * width, height * width, rows, width, carry, bands, stride);
+        else
+#endif
         for (size_t k = 0; k < channels; ++k)
             CF(unpredict_band)(residuals + (k * height + y) * width, rows, width, carry + k * stride, bands + k * plane,
                                stride);
@@ -162,13 +246,19 @@ static void CF(unpredict8)(const uint8_t *residuals, size_t height, size_t width
 }
 
 // Transposes the 8x8 bits of each 64-bit lane. **Source:** Warren, Hacker's Delight, section 7-3.
+#define CF_TRANSPOSE_BITS(type, x)                                                                                     \
+    {                                                                                                                  \
+        type t = (x ^ (x >> 7)) & 0x00AA00AA00AA00AAull;                                                               \
+        x ^= t ^ (t << 7);                                                                                             \
+        t = (x ^ (x >> 14)) & 0x0000CCCC0000CCCCull;                                                                   \
+        x ^= t ^ (t << 14);                                                                                            \
+        t = (x ^ (x >> 28)) & 0x00000000F0F0F0F0ull;                                                                   \
+        x ^= t ^ (t << 28);                                                                                            \
+    }
+
 static inline CF_INLINE q2 CF(transpose_bits)(q2 x) {
-    q2 t = (x ^ (x >> 7)) & 0x00AA00AA00AA00AAull;
-    x ^= t ^ (t << 7);
-    t = (x ^ (x >> 14)) & 0x0000CCCC0000CCCCull;
-    x ^= t ^ (t << 14);
-    t = (x ^ (x >> 28)) & 0x00000000F0F0F0F0ull;
-    return x ^ t ^ (t << 28);
+    CF_TRANSPOSE_BITS(q2, x)
+    return x;
 }
 
 static void CF(split_bits)(const uint8_t *bytes, size_t count, uint8_t *planes) {
@@ -185,6 +275,29 @@ static void CF(split_bits)(const uint8_t *bytes, size_t count, uint8_t *planes) 
 static void CF(join_bits)(const uint8_t *planes, size_t count, uint8_t *bytes) {
     const size_t plane = (count + 7) / 8;
     size_t i = 0;
+#if CF_WIDE
+    // As below, four times as many: each lane of 16 bytes for itself.
+    for (; 8 * (i + 64) <= count; i += 64) {
+        v64 m[8], t[8];
+        for (size_t p = 0; p < 8; ++p) memcpy(&m[p], planes + (7 - p) * plane + i, 64);
+#define CF_ROUND(from, to)                                                                                             \
+    for (int j = 0; j < 4; ++j) {                                                                                      \
+        to[2 * j] = __builtin_shufflevector(from[j], from[j + 4], CF_LANES(CF_LOW_OF, 0));                             \
+        to[2 * j + 1] = __builtin_shufflevector(from[j], from[j + 4], CF_LANES(CF_HIGH_OF, 0));                        \
+    }
+        CF_ROUND(m, t)
+        CF_ROUND(t, m)
+        CF_ROUND(m, t)
+#undef CF_ROUND
+        for (size_t j = 0; j < 8; ++j) {
+            q8 x;
+            memcpy(&x, &t[j], 64);
+            CF_TRANSPOSE_BITS(q8, x)
+            for (size_t lane = 0; lane < 4; ++lane)
+                memcpy(bytes + 8 * (i + 16 * lane) + 16 * j, (const uint8_t *)&x + 16 * lane, 16);
+        }
+    }
+#endif
     for (; 8 * (i + 16) <= count; i += 16) {
         // Three rounds of interleaving put byte i of all eight planes next to each other.
         v16 m[8], t[8];
@@ -216,25 +329,62 @@ static void CF(join_bits)(const uint8_t *planes, size_t count, uint8_t *bytes) {
     }
 }
 
-// A division, not a multiplication by a rounded 1 / 255: correctly rounded, and 255 gives exactly 1.
-static void CF(expand8)(const uint8_t *picture, size_t pixels, size_t channels, float *out) {
-    if (channels == 3) {
-        for (size_t i = 0; i < 3 * pixels; ++i) out[i] = (float)picture[i] / 255.0f;
-    } else {
-        for (size_t i = 0; i < pixels; ++i)
-            out[3 * i] = out[3 * i + 1] = out[3 * i + 2] = (float)picture[i] / 255.0f;
+// value / limit, correctly rounded, so that the limit gives exactly 1: by a division, or where multiply-adds are fused
+// by one step of refinement, which is faster (the same bits for every value of 8 and of 16 bits, as tests check).
+#if CF_FUSED
+#define CF_QUOTIENT(limit)                                                                                             \
+    const vf16 x = __builtin_convertvector(v, vf16), inverse = (vf16){0} + 1.0f / limit, q = x * inverse;              \
+    const vf16 result =                                                                                                \
+        __builtin_elementwise_fma(__builtin_elementwise_fma(-q, (vf16){0} + limit, x), inverse, q);
+#else
+#define CF_QUOTIENT(limit) const vf16 result = __builtin_convertvector(v, vf16) / limit;
+#endif
+#define CF_EXPAND(name, type, vector, limit)                                                                           \
+    static void CF(name)(const type *picture, size_t pixels, size_t channels, float *out) {                            \
+        if (channels == 3) {                                                                                           \
+            const size_t count = 3 * pixels;                                                                           \
+            size_t i = 0;                                                                                              \
+            for (; i + 16 <= count; i += 16) {                                                                         \
+                vector v;                                                                                              \
+                memcpy(&v, picture + i, sizeof v);                                                                     \
+                CF_QUOTIENT(limit)                                                                                     \
+                memcpy(out + i, &result, sizeof result);                                                               \
+            }                                                                                                          \
+            for (; i < count; ++i) out[i] = (float)picture[i] / limit;                                                 \
+        } else {                                                                                                       \
+            for (size_t i = 0; i < pixels; ++i)                                                                        \
+                out[3 * i] = out[3 * i + 1] = out[3 * i + 2] = (float)picture[i] / limit;                              \
+        }                                                                                                              \
     }
-}
+CF_EXPAND(expand8, uint8_t, v16, 255.0f)
+CF_EXPAND(expand16, uint16_t, vs16, 65535.0f)
+#undef CF_EXPAND
+#undef CF_QUOTIENT
 
-static void CF(expand16)(const uint16_t *picture, size_t pixels, size_t channels, float *out) {
-    if (channels == 3) {
-        for (size_t i = 0; i < 3 * pixels; ++i) out[i] = (float)picture[i] / 65535.0f;
-    } else {
-        for (size_t i = 0; i < pixels; ++i)
-            out[3 * i] = out[3 * i + 1] = out[3 * i + 2] = (float)picture[i] / 65535.0f;
+static void CF(expand8_mirrored)(const uint8_t *picture, size_t height, size_t width, float *out, uint8_t *row) {
+    for (size_t y = 0; y < height; ++y) {
+        const uint8_t *end = picture + 3 * width * (y + 1);
+        size_t x = 0;
+        // Five pixels a time, backwards; the sixteenth byte of a load is the one before them, that of a store is
+        // overwritten by the next.
+        for (; x + 6 <= width; x += 5) {
+            v16 v = CF(load)(end - 3 * x - 16);
+            v = __builtin_shufflevector(v, v, 13, 14, 15, 10, 11, 12, 7, 8, 9, 4, 5, 6, 1, 2, 3, 0);
+            CF(store)(row + 3 * x, v);
+        }
+        for (; x < width; ++x) memcpy(row + 3 * x, end - 3 * (x + 1), 3);
+        CF(expand8)(row, width, 3, out + 3 * width * y);
     }
 }
 
 static const cf_table CF(table) = {
-    CF(predict8), CF(unpredict8), CF(split_bits), CF(join_bits), CF(expand8), CF(expand16),
+    CF(predict8), CF(unpredict8), CF(split_bits), CF(join_bits), CF(expand8), CF(expand16), CF(expand8_mirrored),
 };
+
+#undef CF_TRANSPOSE_BITS
+#if CF_WIDE
+#undef CF_LANES
+#undef CF_LOW_OF
+#undef CF_HIGH_OF
+#undef CF_UP_OF
+#endif

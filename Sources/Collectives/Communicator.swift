@@ -110,3 +110,10 @@ extension Communicator {
         return PeerFailure(rank: rank, hostName: host, exitCode: code, reason: reason)
     }
 }
+
+/// A communicator whose library has a sum of its own, in an order of its own: for comparing speeds, never for training,
+/// whose bits must not depend on the library.
+public protocol PlainSum: Communicator {
+    /// Replaces `count` floats by their sum over all ranks. Collective.
+    func sum(_ values: UnsafeMutablePointer<Float>, count: Int) throws
+}

@@ -13,6 +13,8 @@ public protocol Runnable: Operation {
     func bind(_ site: BindingSite) -> BoundStep
     /// Floating-point operations of one run (a multiply-add counts as two), for profiles.
     func floatOperationCount(inputs: [Shape], outputs: [Shape]) -> Int
+    /// Bytes that one run reads and writes at least, for profiles: each input and output once, unless overridden.
+    func byteCount(inputs: [Shape], outputs: [Shape]) -> Int
 }
 
 extension Runnable {
@@ -20,6 +22,9 @@ extension Runnable {
     public var inPlaceCandidates: [(output: Int, input: Int)] { [] }
     public func floatOperationCount(inputs: [Shape], outputs: [Shape]) -> Int {
         outputs.reduce(0) { $0 + $1.count }
+    }
+    public func byteCount(inputs: [Shape], outputs: [Shape]) -> Int {
+        (inputs + outputs).reduce(0) { $0 + $1.count } * MemoryLayout<Float>.stride
     }
 }
 
@@ -32,6 +37,18 @@ public struct BindingSite {
     public let workspace: UnsafeMutablePointer<Float>
     public let kernels: KernelContext
     public let path: String
+
+    /// - Parameter workspace: as many floats as the operation's `workspaceCount` says, on a 64-byte line.
+    public init(
+        inputs: [TensorView], outputs: [TensorView], workspace: UnsafeMutablePointer<Float>, kernels: KernelContext,
+        path: String
+    ) {
+        self.inputs = inputs
+        self.outputs = outputs
+        self.workspace = workspace
+        self.kernels = kernels
+        self.path = path
+    }
 
     public var input: TensorView { inputs[0] }
     public var output: TensorView { outputs[0] }

@@ -9,7 +9,7 @@ import Synchronization
 /// Arrays travel as plain sends and receives rather than in MPI's own collective calls: those have 32-bit counts and
 /// offsets, and their non-blocking forms choose worse algorithms. Every call polls with short sleeps, because MPI's
 /// blocking calls spin, on a core that compute threads need.
-public final class MPICommunicator: Communicator, @unchecked Sendable {
+public final class MPICommunicator: PlainSum, @unchecked Sendable {
     public let rank: Int
     public let worldSize: Int
     public let hostName: String
@@ -99,6 +99,15 @@ public final class MPICommunicator: Communicator, @unchecked Sendable {
         }
         try poll("exchange arrays") { done in
             MPI_Testall(Int32(requests.count), &requests, &done, cmpi_statuses_ignore())
+        }
+    }
+
+    /// `MPI_Allreduce` as it is, spinning included.
+    public func sum(_ values: UnsafeMutablePointer<Float>, count: Int) throws {
+        try forEachPart(of: count) { start, length in
+            try Self.check(
+                MPI_Allreduce(cmpi_in_place(), values + start, length, cmpi_float(), cmpi_sum(), communicator),
+                "add arrays")
         }
     }
 

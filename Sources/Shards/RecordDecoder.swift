@@ -1,5 +1,17 @@
 import Basics
 
+/// Seconds that the stages of decoding have taken.
+public struct DecodeTimes: Sendable {
+    /// From the file, or the system's cache of it.
+    public var read = 0.0
+    /// Checking the hashes of stored bytes and of arrays.
+    public var hash = 0.0
+    public var decompress = 0.0
+    public var unfilter = 0.0
+
+    public init() {}
+}
+
 /// Reads and verifies records of shards, keeping its scratch memory from one to the next. One per thread.
 public final class RecordDecoder {
     private let engine = FilterEngine()
@@ -13,7 +25,20 @@ public final class RecordDecoder {
     private var entry = ShardReader.Entry()
     private var header = RecordHeader(key: "", fields: [])
 
+    /// What `load` and the decoding of fields add their time to; nil (at first) measures nothing.
+    public var times: DecodeTimes?
+
     public init() {}
+
+    @inline(__always)
+    private func timed<R, E: Error>(
+        _ stage: WritableKeyPath<DecodeTimes, Double>, _ body: () throws(E) -> R
+    ) throws(E) -> R {
+        guard times != nil else { return try body() }
+        let start = monotonicSeconds()
+        defer { times?[keyPath: stage] += monotonicSeconds() - start }
+        return try body()
+    }
 
     /// Key of the loaded record.
     public var key: String { header.key }
@@ -31,8 +56,8 @@ public final class RecordDecoder {
         entry = shard.entries[number]
         header = RecordHeader(key: "", fields: [])
         let bytes = stored.bytes(entry.storedByteCount)
-        try shard.read(bytes, at: entry.byteOffset)
-        let found = Hash.xxh64(UnsafeRawBufferPointer(bytes))
+        try timed(\.read) { try shard.read(bytes, at: entry.byteOffset) }
+        let found = timed(\.hash) { Hash.xxh64(UnsafeRawBufferPointer(bytes)) }
         guard found == entry.hash else {
             throw error(
                 "stored bytes hash to \(Hash.hexadecimal(found)), the index says \(Hash.hexadecimal(entry.hash))",
@@ -77,9 +102,11 @@ public final class RecordDecoder {
         } else {
             let filtered = payload.bytes(field.payloadByteCount)
             try decode(frame, into: filtered, at: start, checkContent: checkContent)
-            engine.invert(field.filter, field.shape, from: UnsafeRawBufferPointer(filtered), to: target)
+            timed(\.unfilter) {
+                engine.invert(field.filter, field.shape, from: UnsafeRawBufferPointer(filtered), to: target)
+            }
         }
-        let found = Hash.xxh64(UnsafeRawBufferPointer(target))
+        let found = timed(\.hash) { Hash.xxh64(UnsafeRawBufferPointer(target)) }
         guard found == field.hash else {
             throw error(
                 "field '\(field.name)' decodes to hash \(Hash.hexadecimal(found)), "
@@ -130,7 +157,9 @@ public final class RecordDecoder {
         checkContent: Bool = false
     ) throws {
         do {
-            try LZ4Frame.decode(frame, into: target, checkContent: checkContent)
+            try timed(\.decompress) { () throws(LZ4Frame.Problem) in
+                try LZ4Frame.decode(frame, into: target, checkContent: checkContent)
+            }
         } catch {
             throw self.error(error.text, offset: offset + error.byteOffset)
         }

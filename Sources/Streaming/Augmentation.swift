@@ -59,17 +59,4 @@ struct Augmentation: Equatable {
     func light(_ value: Double) -> Float {
         Float(min(1, max(0, brightness * (gamma == 1 ? value : pow(value, gamma)))))
     }
-
-    /// Mirrors `height` rows of `width` pixels of `channels` floats in place.
-    static func mirror(_ values: UnsafeMutablePointer<Float>, height: Int, width: Int, channels: Int) {
-        for y in 0..<height {
-            let row = values + y * width * channels
-            for x in 0..<(width / 2) {
-                for c in 0..<channels {
-                    let (a, b) = (x * channels + c, (width - 1 - x) * channels + c)
-                    (row[a], row[b]) = (row[b], row[a])
-                }
-            }
-        }
-    }
 }

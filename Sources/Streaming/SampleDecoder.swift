@@ -41,7 +41,12 @@ struct SampleDecoder {
                 "pictures are uint8 or uint16 with 1 or 3 channels")
         }
         let bytes = try decoder.fieldBytes(index)
-        PictureFloats.expand(bytes, field.element, channels: field.channels, into: target)
+        if change.isMirrored {
+            PictureFloats.expandMirrored(
+                bytes, field.element, width: width, channels: field.channels, into: target)
+        } else {
+            PictureFloats.expand(bytes, field.element, channels: field.channels, into: target)
+        }
         if change.changesLight {
             if field.element == .uint8 {
                 // 256 powers instead of one for every value.
@@ -50,9 +55,6 @@ struct SampleDecoder {
             } else {
                 for index in target.indices { target[index] = change.light(Double(target[index])) }
             }
-        }
-        if change.isMirrored, let base = target.baseAddress {
-            Augmentation.mirror(base, height: height, width: width, channels: 3)
         }
     }
 
@@ -72,9 +74,7 @@ struct SampleDecoder {
                 "disparities are float32 with 1 channel")
         }
         try decoder.decodeField(index, into: UnsafeMutableRawBufferPointer(target))
-        if change.isMirrored, let base = target.baseAddress {
-            Augmentation.mirror(base, height: height, width: width, channels: 1)
-        }
+        if change.isMirrored { PictureFloats.mirror(target, width: width, channels: 1) }
     }
 
     private func requireSize(

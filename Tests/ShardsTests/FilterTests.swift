@@ -24,7 +24,8 @@ import Testing
             for filter in FieldFilter.candidates(for: element) {
                 for height in [1, 2, 15, 16, 17, 33] {
                     for width in [1, 2, 3, 8, 15, 16, 17, 31, 47, 130] {
-                        let channels = [1, 2, 3, 4, 5][draws.integer(0...4)]
+                        // Three have a way of their own.
+                        let channels = [1, 2, 3, 4, 5, 3, 3, 3][draws.integer(0...7)]
                         let array = draws.array(
                             height: height, width: width, channels: channels, element: element,
                             style: (height + width) % 3)
@@ -98,6 +99,53 @@ import Testing
                         }
                     }
                     #expect(out == wantedSixteen)
+                }
+            }
+        }
+    }
+
+    @Test func `every value becomes its quotient, correctly rounded, at every level`() {
+        let eight = (0...255).map { UInt8($0) } + [UInt8](repeating: 9, count: 2)
+        let sixteen = (0...65535).map { UInt16($0) } + [UInt16](repeating: 9, count: 2)
+        for level in FilterEngine.levels {
+            var out = [Float](repeating: -1, count: eight.count)
+            out.withUnsafeMutableBufferPointer { out in
+                eight.withUnsafeBytes { PictureFloats.expand($0, .uint8, channels: 3, into: out, level: level) }
+            }
+            // Rounding to double first changes nothing: a quotient of such numbers is never near a tie.
+            #expect(out == eight.map { Float(Double($0) / 255) })
+            out = [Float](repeating: -1, count: sixteen.count)
+            out.withUnsafeMutableBufferPointer { out in
+                sixteen.withUnsafeBytes { PictureFloats.expand($0, .uint16, channels: 3, into: out, level: level) }
+            }
+            #expect(out == sixteen.map { Float(Double($0) / 65535) })
+        }
+    }
+
+    @Test func `mirrored pictures are turned row by row, at every level`() {
+        var draws = Draws(10)
+        for width in [1, 2, 4, 5, 6, 7, 10, 11, 16, 33, 336] {
+            for channels in [1, 3] {
+                let height = 3
+                let bytes = (0..<(height * width * channels)).map { _ in UInt8(truncatingIfNeeded: draws.bits()) }
+                var wanted: [Float] = []
+                for y in 0..<height {
+                    for x in (0..<width).reversed() {
+                        for c in 0..<3 {
+                            let value = bytes[(y * width + x) * channels + (channels == 3 ? c : 0)]
+                            wanted.append(Float(Double(value) / 255))
+                        }
+                    }
+                }
+                for level in FilterEngine.levels {
+                    var out = [Float](repeating: -1, count: wanted.count)
+                    out.withUnsafeMutableBufferPointer { out in
+                        bytes.withUnsafeBytes {
+                            PictureFloats.expandMirrored(
+                                $0, .uint8, width: width, channels: channels, into: out, level: level)
+                        }
+                    }
+                    #expect(out == wanted, "width \(width), \(channels) channels, level \(level)")
                 }
             }
         }

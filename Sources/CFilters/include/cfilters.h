@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 /// Instruction levels of the filter bodies. Level 0 is what every CPU of the architecture has.
-enum { CF_LEVEL_BASELINE = 0, CF_LEVEL_AVX2 = 1, CF_LEVEL_COUNT = 2 };
+enum { CF_LEVEL_BASELINE = 0, CF_LEVEL_AVX2 = 1, CF_LEVEL_AVX512 = 2, CF_LEVEL_COUNT = 3 };
 
 typedef struct cf_table {
     /// residual planes [c][h][w] (zigzag, uint8) <- picture [h][w][c].
@@ -25,6 +25,8 @@ typedef struct cf_table {
     /// value / 255 or value / 65535, correctly rounded.
     void (*expand8)(const uint8_t *picture, size_t pixels, size_t channels, float *out);
     void (*expand16)(const uint16_t *picture, size_t pixels, size_t channels, float *out);
+    /// As expand8 with 3 channels, each row from right to left. `row` holds 3 * width + 16 bytes.
+    void (*expand8_mirrored)(const uint8_t *picture, size_t height, size_t width, float *out, uint8_t *row);
 } cf_table;
 
 /// Bytes that must be readable before and behind the residuals given to `unpredict8`.

@@ -2,7 +2,6 @@ import Basics
 import Execution
 import Kernels
 import Models
-import Optimizers
 import Tensors
 
 /// Measured time of whole steps on made-up pictures.
@@ -13,13 +12,18 @@ public enum Benchmark {
         /// Of one run.
         public let floatOperations: Double
         public let arenaByteCount: Int
-        /// Time by kind of operation, largest first; empty without profiling.
-        public let operations: [(name: String, seconds: Double, share: Double)]
+        /// The graph's nodes by kind of operation, longest first.
+        public let operations: [OperationTiming]
+        /// Allocations of the process during the measured runs, per run; nil where they cannot be counted.
+        public let allocationsPerStep: Double?
+        /// The most memory that the process has held so far, bytes; nil where the system does not tell.
+        public let peakResidentByteCount: Int?
     }
 
+    /// One training step: forward, backward and update, without data and other ranks.
+    /// - Throws: `Failure` (usage) for counts out of range; what building the network throws.
     public static func trainStep(
-        _ network: any Network, batch: Int, height: Int, width: Int, repetitions: Int, profile: Bool,
-        kernels: KernelContext
+        _ network: any Network, batch: Int, height: Int, width: Int, repetitions: Int, kernels: KernelContext
     ) throws -> Result {
         try check(batch: batch, repetitions: repetitions)
         let graph = try NetworkGraph(
@@ -29,16 +33,17 @@ public enum Benchmark {
         let engine = LaneEngine(network: graph, state: state, kernels: kernels)
         let optimizer = try RunConfiguration().makeOptimizer(state: state)
         fill(engine.executor)
-        return try measure(engine.executor, repetitions: repetitions, profile: profile) {
+        return try measure(engine.executor, repetitions: repetitions) {
             try engine.run(.deterministic)
             optimizer.update(
                 parameters: state.parameterArena, gradients: engine.result, learningRate: 1e-4, context: kernels)
         }
     }
 
+    /// One prediction of all maps and reconstructions.
+    /// - Throws: as `trainStep`.
     public static func inference(
-        _ network: any Network, batch: Int, height: Int, width: Int, repetitions: Int, profile: Bool,
-        kernels: KernelContext
+        _ network: any Network, batch: Int, height: Int, width: Int, repetitions: Int, kernels: KernelContext
     ) throws -> Result {
         try check(batch: batch, repetitions: repetitions)
         let graph = try NetworkGraph(network, .prediction, batch: batch, height: height, width: width)
@@ -49,15 +54,18 @@ public enum Benchmark {
             memory: .inference(parameters: state.parameterArena, statistics: state.inferenceStatistics),
             kernels: kernels)
         fill(executor)
-        return measure(executor, repetitions: repetitions, profile: profile) { executor.run(.deterministic) }
+        return measure(executor, repetitions: repetitions) { executor.run(.deterministic) }
     }
 
-    private static func check(batch: Int, repetitions: Int) throws {
+    static func check(batch: Int, repetitions: Int) throws {
         guard (1...4096).contains(batch) else { throw Failure(.usage, "batch \(batch): give 1…4096") }
         guard (1...10_000).contains(repetitions) else {
             throw Failure(.usage, "\(repetitions) repetitions: give 1…10000")
         }
     }
+
+    /// The middle one, or the larger of the two in the middle.
+    static func median(_ times: [Double]) -> Double { times.sorted()[times.count / 2] }
 
     private static func fill(_ executor: Executor) {
         for input in executor.graph.inputs {
@@ -68,36 +76,26 @@ public enum Benchmark {
     }
 
     private static func measure(
-        _ executor: Executor, repetitions: Int, profile: Bool, _ body: () throws -> Void
+        _ executor: Executor, repetitions: Int, _ body: () throws -> Void
     ) rethrows -> Result {
         for _ in 0..<2 { try body() }
-        if profile { executor.startProfiling() }
+        // Two looks at the clock per node, 50 ns: the time of nodes is always known.
+        executor.startProfiling()
         var times: [Double] = []
+        times.reserveCapacity(repetitions)
+        let allocationsBefore = ProcessUsage.allocationCount()
         for _ in 0..<repetitions {
             let start = monotonicSeconds()
             try body()
             times.append(monotonicSeconds() - start)
         }
-        times.sort()
-        let graph = executor.graph
-        var operationCount = 0
-        var seconds: [String: Double] = [:]
-        for (index, node) in graph.nodes.enumerated() {
-            if let operation = node.operation as? any Runnable {
-                operationCount += operation.floatOperationCount(
-                    inputs: node.inputs.map(graph.shape(of:)), outputs: node.outputs.map(graph.shape(of:)))
-            }
-            if profile {
-                let kernel = node.operation.attributes.first { $0.name == "kernel" }.map { " \($0.value)" } ?? ""
-                seconds[node.operation.name + kernel, default: 0] +=
-                    executor.nodeSeconds[index] / Double(max(1, executor.profiledRunCount))
-            }
-        }
-        let total = seconds.values.reduce(0, +)
+        let allocations = ProcessUsage.allocationCount().flatMap { after in allocationsBefore.map { after - $0 } }
+        let operations = OperationTiming.table(of: executor)
         return Result(
-            medianSeconds: times[times.count / 2], minimumSeconds: times[0],
-            floatOperations: Double(operationCount), arenaByteCount: executor.arenaByteCount,
-            operations: seconds.sorted { ($0.value, $1.key) > ($1.value, $0.key) }
-                .map { ($0.key, $0.value, $0.value / max(total, 1e-12)) })
+            medianSeconds: median(times), minimumSeconds: times.min() ?? 0,
+            floatOperations: operations.reduce(0) { $0 + $1.floatOperations },
+            arenaByteCount: executor.arenaByteCount, operations: operations,
+            allocationsPerStep: allocations.map { Double($0) / Double(repetitions) },
+            peakResidentByteCount: ProcessUsage.peakResidentByteCount())
     }
 }
