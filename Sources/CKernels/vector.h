@@ -44,6 +44,15 @@ typedef CK_VECTOR(CK_LANES) vfn;
 #define MULADD(W, a, b, c) ((a) * (b) + (c))
 #endif
 
+/// The same with a vector b, in the vectors of W lanes and of one register.
+#if CK_LANES >= 8 || defined(__aarch64__)
+#define MULADD_EACH(W, a, b, c) __builtin_elementwise_fma((vf##W)(a), (vf##W)(b), (vf##W)(c))
+#define MULADDN(a, b, c) __builtin_elementwise_fma(a, b, c)
+#else
+#define MULADD_EACH(W, a, b, c) ((a) * (b) + (c))
+#define MULADDN(a, b, c) ((a) * (b) + (c))
+#endif
+
 /// Runs BODY(W, i) over [0, n): 16 at a time, then 4, then 1. For work without sums over i: the width then leaves no
 /// trace in the bits.
 #define EACH(i, n, BODY)                             \
