@@ -79,8 +79,8 @@ struct WinogradPlan {
         let planes = Self.points * (inputChannels + outputChannels)
         isFused = inputChannels * outputChannels <= 1 << 14 && tiles >= 128
         if isFused {
-            // 768 KB of transformed tiles, in whole tiles of the matrix kernel.
-            block = max(28, min((3 << 16) / planes / 14 * 14, 112))
+            // 1.25 MB of transformed tiles, in whole tiles of the matrix kernel.
+            block = max(28, min((5 << 16) / planes / 14 * 14, 112))
             strandCount =
                 direction == .weightGradient
                 ? max(1, min(16, tiles / (2 * block), partialSumLimit / (Self.points * inputChannels * outputChannels)))

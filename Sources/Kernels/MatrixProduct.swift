@@ -93,6 +93,13 @@ extension ck_product {
         self.init(
             rows: rows, columns: columns, depth: depth, a: a, a_row: a_row, a_depth: a_depth, b: b, b_panel: b_panel,
             b_depth: b_depth, c: c, c_row: c_row, bias: bias, accumulate: accumulate, relu: relu,
-            ahead: (nil, nil, nil, nil), ahead_floats: (0, 0, 0, 0))
+            ahead: (ck_ahead(), ck_ahead()))
+    }
+}
+
+extension ck_ahead {
+    /// `count` floats in one run.
+    init(_ base: UnsafePointer<Float>, count: Int) {
+        self.init(base: base, stride: count, floats: count, rows: 1)
     }
 }

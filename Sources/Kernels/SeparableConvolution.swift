@@ -161,10 +161,10 @@ extension KernelContext {
                 // The next step's rows, and the place of its results.
                 let next = min(end + plan.forwardStep, last) - end
                 if next > 0 {
-                    product.ahead.0 = UnsafePointer(input.base + min(end + margin, image + height - 1) * width * ci)
-                    product.ahead_floats.0 = min(next, image + height - min(end + margin, image + height)) * width * ci
-                    product.ahead.1 = UnsafePointer(output.base + end * width * co)
-                    product.ahead_floats.1 = next * width * co
+                    let below = min(end + margin, image + height)
+                    product.ahead.0 = ck_ahead(
+                        input.base + below * width * ci, count: min(next, image + height - below) * width * ci)
+                    product.ahead.1 = ck_ahead(output.base + end * width * co, count: next * width * co)
                 }
                 kernels.pointee.product(&product)
             }
@@ -299,12 +299,9 @@ extension KernelContext {
                 c_row: ci, bias: nil, accumulate: 0, relu: 0)
             let after = min(next + plan.backwardStep, end) - next
             if after > 0 {
-                product.ahead.0 = UnsafePointer(site.outputGradient.base + next * width * co)
-                product.ahead_floats.0 = after * width * co
-                if let output = site.output {
-                    product.ahead.1 = UnsafePointer(output.base + next * width * co)
-                    product.ahead_floats.1 = after * width * co
-                }
+                let (offset, count) = (next * width * co, after * width * co)
+                product.ahead.0 = ck_ahead(site.outputGradient.base + offset, count: count)
+                if let output = site.output { product.ahead.1 = ck_ahead(output.base + offset, count: count) }
             }
             kernels.pointee.product(&product)
             // Rows of the strip itself count for the weights.
@@ -324,12 +321,12 @@ extension KernelContext {
                     accumulate: 1, relu: 0)
                 let ahead = min(next + plan.backwardStep, image + height - margin) - next
                 if ahead > 0 {
-                    weights.ahead.0 = UnsafePointer(site.input.base + (next + margin) * width * ci)
-                    weights.ahead_floats.0 = ahead * width * ci
+                    weights.ahead.0 = ck_ahead(
+                        site.input.base + (next + margin) * width * ci, count: ahead * width * ci)
                 }
                 if let gradient = results.input {
-                    weights.ahead.1 = UnsafePointer(gradient.base + max(first, row - margin) * width * ci)
-                    weights.ahead_floats.1 = own.count * width * ci
+                    weights.ahead.1 = ck_ahead(
+                        gradient.base + max(first, row - margin) * width * ci, count: own.count * width * ci)
                 }
                 kernels.pointee.product(&weights)
                 kernels.pointee.column_sums(ownOuter, own.count * width, co, walk.biasSums)

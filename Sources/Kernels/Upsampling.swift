@@ -71,7 +71,7 @@ public struct UpsampleShape: Sendable {
     var gradientBands: Int { ceilDivide(height, gradientBand) }
 
     // Weight gradient: a chunk is a kernel row and a range of its columns, for a strand of small rows.
-    var columnBlock: Int { min(run, 256) }
+    var columnBlock: Int { min(run, 512) }
     var columnBlocks: Int { ceilDivide(run, columnBlock) }
     var strandCount: Int {
         let wanted = ceilDivide(16, max(1, scale * columnBlocks))
@@ -79,7 +79,7 @@ public struct UpsampleShape: Sendable {
     }
     var partCount: Int { roundUp(weightCount, to: 16) }
     /// Small rows whose gradients are gathered for one product, at least one: a deep product reads its sums seldom.
-    var gatheredRows: Int { max(1, 256 / max(1, width)) }
+    var gatheredRows: Int { max(1, 128 / max(1, width)) }
     var gatheredCount: Int { roundUp(gatheredRows * width * columnBlock, to: 16) }
 }
 
@@ -124,7 +124,7 @@ public struct UpsampleSum {
         if let base { precondition(base.slice.shape == output.shape, "\(base.slice.shape) in a sum of \(output.shape)") }
         let largest = shapes.reduce(1) { max($0, $1.scale) }
         let rowFloats = max(1, output.shape[2] * output.shape[3])
-        let rows = max(largest, (1 << 17) / rowFloats / largest * largest)
+        let rows = max(largest, (3 << 17) / rowFloats / largest * largest)
         // At least 12 bands, if whole blocks allow it.
         bandRows = max(largest, min(rows, ceilDivide(output.shape[0] * output.shape[1], 12) / largest * largest))
     }
@@ -254,6 +254,9 @@ extension KernelContext {
                         a_depth: 1, b: workspace + kernelRow * shape.transposedRow, b_panel: shape.run * panel,
                         b_depth: panel, c: inputGradient.row(row), c_row: inputGradient.stride, bias: nil,
                         accumulate: accumulate || kernelRow > 0 ? 1 : 0, relu: 0)
+                    product.ahead.0 = ck_ahead(
+                        outputGradient.base + (min(row + 1, picture + last - 1) * shape.scale + kernelRow) * bigRow,
+                        count: bigRow)
                     kernels.pointee.product(&product)
                 }
             }
@@ -296,6 +299,12 @@ extension KernelContext {
                     a: input.row(row), a_row: 1, a_depth: input.stride, b: gathered, b_panel: Int(CK_PANEL),
                     b_depth: columns, c: parts + strand * shape.partCount + kernelRow * shape.run + column,
                     c_row: shape.scale * shape.run, bias: nil, accumulate: row > first ? 1 : 0, relu: 0)
+                let next = min(shape.gatheredRows, last - end)
+                if next > 0 {
+                    product.ahead.0 = ck_ahead(
+                        base: outputGradient.base + (end * shape.scale + kernelRow) * bigRow,
+                        stride: shape.scale * bigRow, floats: bigRow, rows: next)
+                }
                 kernels.pointee.product(&product)
             }
         }

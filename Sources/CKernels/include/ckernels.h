@@ -32,6 +32,12 @@ typedef struct ck_sgd {
 /// Columns of a panel of a packed matrix.
 enum { CK_PANEL = 32 };
 
+/// `rows` runs of `floats` floats, `stride` apart; base null: none.
+typedef struct ck_ahead {
+    const float *_Nullable base;
+    long stride, floats, rows;
+} ck_ahead;
+
 /// C[rows, columns] = A[rows, depth] · B[depth, columns], plus C if `accumulate`, plus bias[columns], then ReLU.
 typedef struct ck_product {
     long rows, columns, depth;
@@ -47,10 +53,9 @@ typedef struct ck_product {
     long c_row;
     const float *_Nullable bias;
     int accumulate, relu;
-    /// Memory that the caller will read next (`ahead_floats` floats each, null: none) and is brought to the second-level
-    /// cache meanwhile: a product leaves the way to memory idle.
-    const float *_Nullable ahead[4];
-    long ahead_floats[4];
+    /// Memory that the caller will touch next and that is brought to the second-level cache meanwhile: a product leaves
+    /// the way to memory idle.
+    ck_ahead ahead[2];
 } ck_product;
 
 /// Pictures [N, height, width, channels] cut into 4x4 tiles (numbered over all pictures), and rows of transformed tiles:
