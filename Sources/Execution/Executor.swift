@@ -15,19 +15,21 @@ public final class Executor {
         /// Where batch statistics go, at the statistics' offsets after `batchStatisticsOffset`.
         public let batchStatistics: FloatArena?
         public let batchStatisticsOffset: Int
+        /// Whether parameters never change from the first run on.
+        public let hasConstantParameters: Bool
 
-        /// Memory of a graph that only reads.
-        public static func inference(parameters: FloatArena, statistics: FloatArena) -> Memory {
+        /// Memory of a graph that only reads. With constant parameters, work on weights alone is done once.
+        public static func inference(parameters: FloatArena, statistics: FloatArena, areConstant: Bool) -> Memory {
             Memory(
                 parameters: parameters, statistics: statistics, gradients: nil, batchStatistics: nil,
-                batchStatisticsOffset: 0)
+                batchStatisticsOffset: 0, hasConstantParameters: areConstant)
         }
 
         /// Memory of a graph that gathers batch statistics.
         public static func calibration(parameters: FloatArena, batchStatistics: FloatArena) -> Memory {
             Memory(
                 parameters: parameters, statistics: nil, gradients: nil, batchStatistics: batchStatistics,
-                batchStatisticsOffset: 0)
+                batchStatisticsOffset: 0, hasConstantParameters: false)
         }
 
         /// Memory of a training graph: gradients at the start of `result`, batch statistics from an offset on.
@@ -36,7 +38,7 @@ public final class Executor {
         ) -> Memory {
             Memory(
                 parameters: parameters, statistics: nil, gradients: result, batchStatistics: result,
-                batchStatisticsOffset: batchStatisticsOffset)
+                batchStatisticsOffset: batchStatisticsOffset, hasConstantParameters: false)
         }
     }
 
@@ -86,7 +88,8 @@ public final class Executor {
         }
         let external = Set(pointers.indices.filter { pointers[$0] != nil }.map(Graph.ValueID.init))
         plan = MemoryPlan(
-            graph: graph, external: external, kernels: kernels, reuse: reuseMemory)
+            graph: graph, external: external, kernels: kernels, reuse: reuseMemory,
+            keepsPacked: memory.hasConstantParameters)
         arena = FloatArena(count: max(1, plan.arenaCount))
         views = graph.values.indices.map { [plan, arena] index in
             if let pointer = pointers[index] { return TensorView(pointer, graph.values[index].shape) }
@@ -102,6 +105,9 @@ public final class Executor {
                     inputs: node.inputs.map { views[$0.index].unsafelyUnwrapped },
                     outputs: node.outputs.map { views[$0.index].unsafelyUnwrapped },
                     workspace: arena.base + (plan.workspaceBlock[index].map { plan.blocks[$0].offset } ?? 0),
+                    packed: PackedWeights(
+                        arena.base + (plan.packedBlock[index].map { plan.blocks[$0].offset } ?? 0),
+                        isKept: memory.hasConstantParameters && MemoryPlan.hasConstantWeights(node, graph)),
                     kernels: kernels, path: node.path))
         }
     }

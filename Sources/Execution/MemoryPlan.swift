@@ -21,13 +21,18 @@ public struct MemoryPlan: Sendable {
     public let blockOfValue: [Int?]
     /// Offset of each node's scratch memory; nil where it needs none.
     public let workspaceBlock: [Int?]
+    /// Block of each node's packed weights; nil where it has none.
+    public let packedBlock: [Int?]
     /// Floats in the arena.
     public let arenaCount: Int
 
     /// - Parameters:
     ///   - external: values that live in the caller's memory.
     ///   - reuse: false gives every value its own memory (the reference that tests compare with).
-    public init(graph: Graph, external: Set<Graph.ValueID>, kernels: KernelContext, reuse: Bool) {
+    ///   - keepsPacked: gives packed weights that depend on parameters alone memory of their own.
+    public init(
+        graph: Graph, external: Set<Graph.ValueID>, kernels: KernelContext, reuse: Bool, keepsPacked: Bool
+    ) {
         var lastUse = [Int](repeating: -1, count: graph.values.count)
         for (index, node) in graph.nodes.enumerated() {
             for value in node.inputs + node.outputs { lastUse[value.index] = index }
@@ -41,6 +46,7 @@ public struct MemoryPlan: Sendable {
         var blocks: [Block] = []
         var blockOfValue = [Int?](repeating: nil, count: graph.values.count)
         var workspaceBlock = [Int?](repeating: nil, count: graph.nodes.count)
+        var packedBlock = workspaceBlock
 
         // Inputs keep their memory to the end: a second run finds what the first one read.
         for value in graph.inputs where !external.contains(value) {
@@ -87,6 +93,16 @@ public struct MemoryPlan: Sendable {
                 blocks.append(Block(count: Self.padded(scratch), firstNode: index, lastNode: index, offset: 0))
                 workspaceBlock[index] = blocks.count - 1
             }
+            let packed = operation.packedCount(
+                inputs: node.inputs.map(graph.shape(of:)), outputs: node.outputs.map(graph.shape(of:)))
+            if packed > 0 {
+                let isKept = keepsPacked && Self.hasConstantWeights(node, graph)
+                blocks.append(
+                    Block(
+                        count: Self.padded(packed), firstNode: isKept ? 0 : index,
+                        lastNode: isKept ? graph.nodes.count : index, offset: 0))
+                packedBlock[index] = blocks.count - 1
+            }
         }
         if !reuse {
             for index in blocks.indices {
@@ -98,6 +114,17 @@ public struct MemoryPlan: Sendable {
         self.blocks = blocks
         self.blockOfValue = blockOfValue
         self.workspaceBlock = workspaceBlock
+        self.packedBlock = packedBlock
+    }
+
+    /// Whether all that a node's packed weights are made of are parameters.
+    static func hasConstantWeights(_ node: Graph.Node, _ graph: Graph) -> Bool {
+        guard let operation = node.operation as? any Runnable else { return false }
+        // Optional inputs come last.
+        return operation.packedInputs.filter { $0 < node.inputs.count }.allSatisfy {
+            if case .parameter = graph.values[node.inputs[$0].index].source { return true }
+            return false
+        }
     }
 
     /// Blocks start on 64-byte lines.

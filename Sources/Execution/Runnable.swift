@@ -6,6 +6,10 @@ import Tensors
 public protocol Runnable: Operation {
     /// Floats of scratch memory that one run needs. May depend on the number of threads (one piece per thread).
     func workspaceCount(inputs: [Shape], outputs: [Shape], kernels: KernelContext) -> Int
+    /// Floats of memory for weights in the form that the kernels want: a function of the inputs numbered `packedInputs`
+    /// alone. Where these are parameters that never change, they are packed in the first run and kept.
+    func packedCount(inputs: [Shape], outputs: [Shape]) -> Int
+    var packedInputs: [Int] { get }
     /// Pairs (output, input) where the output may take over the input's memory, in order of preference. The planner does
     /// so only where nobody reads the input afterwards.
     var inPlaceCandidates: [(output: Int, input: Int)] { get }
@@ -19,6 +23,8 @@ public protocol Runnable: Operation {
 
 extension Runnable {
     public func workspaceCount(inputs: [Shape], outputs: [Shape], kernels: KernelContext) -> Int { 0 }
+    public func packedCount(inputs: [Shape], outputs: [Shape]) -> Int { 0 }
+    public var packedInputs: [Int] { [] }
     public var inPlaceCandidates: [(output: Int, input: Int)] { [] }
     public func floatOperationCount(inputs: [Shape], outputs: [Shape]) -> Int {
         outputs.reduce(0) { $0 + $1.count }
@@ -35,23 +41,51 @@ public struct BindingSite {
     public let inputs: [TensorView]
     public let outputs: [TensorView]
     public let workspace: UnsafeMutablePointer<Float>
+    public let packed: PackedWeights
     public let kernels: KernelContext
     public let path: String
 
     /// - Parameter workspace: as many floats as the operation's `workspaceCount` says, on a 64-byte line.
     public init(
-        inputs: [TensorView], outputs: [TensorView], workspace: UnsafeMutablePointer<Float>, kernels: KernelContext,
-        path: String
+        inputs: [TensorView], outputs: [TensorView], workspace: UnsafeMutablePointer<Float>, packed: PackedWeights,
+        kernels: KernelContext, path: String
     ) {
         self.inputs = inputs
         self.outputs = outputs
         self.workspace = workspace
+        self.packed = packed
         self.kernels = kernels
         self.path = path
     }
 
     public var input: TensorView { inputs[0] }
     public var output: TensorView { outputs[0] }
+}
+
+/// Memory for one node's packed weights, and whether they are there already.
+public final class PackedWeights {
+    public let base: UnsafeMutablePointer<Float>
+    private let isKept: Bool
+    private var isThere = false
+
+    /// - Parameters:
+    ///   - base: as many floats as the operation's `packedCount` says, on a 64-byte line.
+    ///   - isKept: whether the weights never change and nobody else uses the memory.
+    public init(_ base: UnsafeMutablePointer<Float>, isKept: Bool) {
+        self.base = base
+        self.isKept = isKept
+    }
+
+    /// The weights, packed by `pack` unless they were kept since an earlier run.
+    public func weights(
+        pack: (UnsafeMutablePointer<Float>) -> Void
+    ) -> UnsafeMutablePointer<Float> {
+        if !isThere {
+            pack(base)
+            isThere = isKept
+        }
+        return base
+    }
 }
 
 /// What differs from run to run: the keys of random masks. Masks depend on (seed, operation path, step, global sample

@@ -37,7 +37,8 @@ extension KernelContext {
     ) -> Int {
         let extents = ConvolutionExtents(input: input, weights: weights, geometry: geometry)
         return method.isWinograd(extents)
-            ? WinogradPlan(extents, .forward).convolutionWorkspaceCount(threadCount: threadCount)
+            ? WinogradPlan(extents, .forward).packedCount
+                + WinogradPlan(extents, .forward).convolutionWorkspaceCount(threadCount: threadCount)
             : PatchProductPlan(extents).workspaceCount(threadCount: threadCount)
     }
 
@@ -61,9 +62,11 @@ extension KernelContext {
         precondition(
             bias == nil || bias?.count == extents.smallChannels, "bias \(bias?.shape ?? []) for output \(output.shape)")
         if method.isWinograd(extents) {
+            let plan = WinogradPlan(extents, .forward)
+            transformWeights(weights.base, plan: plan, turned: workspace, into: workspace)
             winogradConvolution(
-                PictureParts(input), weights: weights.base, bias: bias?.base, activation: activation,
-                plan: WinogradPlan(extents, .forward), into: PictureParts(output), workspace: workspace)
+                PictureParts(input), transformed: workspace, bias: bias?.base, activation: activation, plan: plan,
+                into: PictureParts(output), workspace: workspace + plan.packedCount)
         } else {
             multiplyPatches(
                 extents.grid, of: input.base,
@@ -107,7 +110,8 @@ extension KernelContext {
     ) -> Int {
         let extents = ConvolutionExtents(input: input, weights: weights, geometry: geometry)
         if method.isWinograd(extents) {
-            return WinogradPlan(extents, .inputGradient).convolutionWorkspaceCount(threadCount: threadCount)
+            let plan = WinogradPlan(extents, .inputGradient)
+            return plan.packedCount + plan.transposedCount + plan.convolutionWorkspaceCount(threadCount: threadCount)
         }
         if extents.isPointwise { return extents.turnedWeightsCount }
         return GatherPlan(extents).workspaceCount(threadCount: threadCount)
@@ -131,9 +135,9 @@ extension KernelContext {
         extents.checkSmall(outputGradient.shape)
         let smallChannels = extents.smallChannels
         if method.isWinograd(extents) {
-            winogradConvolution(
-                PictureParts(outputGradient), weights: weights.base, bias: nil, activation: .none,
-                plan: WinogradPlan(extents, .inputGradient), into: PictureParts(inputGradient), workspace: workspace)
+            winogradInputGradient(
+                outputGradient, weights: weights, plan: WinogradPlan(extents, .inputGradient),
+                into: PictureParts(inputGradient), workspace: workspace)
             return
         }
         if !extents.isPointwise {
@@ -212,16 +216,35 @@ extension KernelContext {
         WinogradPlan.fits(ConvolutionExtents(input: input, weights: weights, geometry: geometry))
     }
 
-    /// `convolution2D` of two pictures whose channels follow one another. Only where `convolution2DIsWinograd`; so are the
-    /// two gradients.
-    public func convolution2D(
-        pair: PictureParts, weights: TensorView, bias: TensorView?, output: TensorView, geometry: ConvolutionGeometry,
-        activation: Activation, workspace: UnsafeMutablePointer<Float>
+    /// Floats of weights `[3, 3, Ci, Co]` in the form that Winograd's way wants, and of its workspace without them.
+    public static func winogradPackedCount(input: Shape, weights: Shape, geometry: ConvolutionGeometry) -> Int {
+        WinogradPlan(ConvolutionExtents(input: input, weights: weights, geometry: geometry), .forward).packedCount
+    }
+
+    public static func winogradWorkspaceCount(
+        input: Shape, weights: Shape, geometry: ConvolutionGeometry, threadCount: Int
+    ) -> Int {
+        WinogradPlan(ConvolutionExtents(input: input, weights: weights, geometry: geometry), .forward)
+            .convolutionWorkspaceCount(threadCount: threadCount)
+    }
+
+    public func packWinograd(
+        weights: TensorView, input: Shape, geometry: ConvolutionGeometry, into packed: UnsafeMutablePointer<Float>
     ) {
-        let extents = ConvolutionExtents(input: pair.shape, weights: weights.shape, geometry: geometry)
+        let extents = ConvolutionExtents(input: input, weights: weights.shape, geometry: geometry)
+        transformWeights(weights.base, plan: WinogradPlan(extents, .forward), turned: packed, into: packed)
+    }
+
+    /// `convolution2D` of one picture, or two whose channels follow one another. Only where `convolution2DIsWinograd`; so
+    /// are the two gradients.
+    public func winogradConvolution2D(
+        _ input: PictureParts, weights: Shape, packed: UnsafePointer<Float>, bias: TensorView?, output: TensorView,
+        geometry: ConvolutionGeometry, activation: Activation, workspace: UnsafeMutablePointer<Float>
+    ) {
+        let extents = ConvolutionExtents(input: input.shape, weights: weights, geometry: geometry)
         extents.checkSmall(output.shape)
         winogradConvolution(
-            pair, weights: weights.base, bias: bias?.base, activation: activation,
+            input, transformed: packed, bias: bias?.base, activation: activation,
             plan: WinogradPlan(extents, .forward), into: PictureParts(output), workspace: workspace)
     }
 
@@ -231,9 +254,20 @@ extension KernelContext {
     ) {
         let extents = ConvolutionExtents(input: pair.shape, weights: weights.shape, geometry: geometry)
         extents.checkSmall(outputGradient.shape)
+        winogradInputGradient(
+            outputGradient, weights: weights, plan: WinogradPlan(extents, .inputGradient), into: pair,
+            workspace: workspace)
+    }
+
+    private func winogradInputGradient(
+        _ outputGradient: TensorView, weights: TensorView, plan: WinogradPlan, into inputGradient: PictureParts,
+        workspace: UnsafeMutablePointer<Float>
+    ) {
+        let rest = workspace + plan.packedCount
+        transformWeights(weights.base, plan: plan, turned: rest, into: workspace)
         winogradConvolution(
-            PictureParts(outputGradient), weights: weights.base, bias: nil, activation: .none,
-            plan: WinogradPlan(extents, .inputGradient), into: pair, workspace: workspace)
+            PictureParts(outputGradient), transformed: workspace, bias: nil, activation: .none, plan: plan,
+            into: inputGradient, workspace: rest + plan.transposedCount)
     }
 
     public func convolution2DWeightGradient(

@@ -106,8 +106,11 @@ struct WinogradPlan {
     /// Transposed weights of an input gradient.
     var transposedCount: Int { isInputGradient ? roundUp(9 * weightCount, to: 16) : 0 }
 
+    /// Transformed and packed weights, and what their making needs besides.
+    var packedCount: Int { Self.points * packedPlane }
+
     func convolutionWorkspaceCount(threadCount: Int) -> Int {
-        zerosCount + transposedCount + Self.points * packedPlane + (isFused ? threadCount : 1) * blockCount
+        zerosCount + (isFused ? threadCount : 1) * blockCount
     }
 
     func weightGradientWorkspaceCount(threadCount: Int) -> Int {
@@ -131,6 +134,8 @@ struct WinogradPlan {
 public struct PictureParts {
     public let first: TensorView
     public let second: TensorView?
+    /// Of both together.
+    public let shape: Shape
 
     public init(_ first: TensorView, _ second: TensorView? = nil) {
         precondition(
@@ -138,12 +143,8 @@ public struct PictureParts {
             "\(first.shape) beside \(second?.shape ?? [])")
         self.first = first
         self.second = second
-    }
-
-    /// Of both together.
-    public var shape: Shape {
-        guard let second else { return first.shape }
-        return [first.shape[0], first.shape[1], first.shape[2], first.shape[3] + second.shape[3]]
+        shape =
+            second.map { [first.shape[0], first.shape[1], first.shape[2], first.shape[3] + $0.shape[3]] } ?? first.shape
     }
 
     /// Calls `body` with each part and its first channel.
@@ -159,18 +160,15 @@ private let weightsPerChunk = 1024
 
 extension KernelContext {
     /// output = convolution of `input`, or, for a plan of an input gradient, of an output gradient with the turned weights.
-    /// - Parameter weights: [3, 3, Ci, Co] in both cases.
+    /// - Parameter transformed: what `transformWeights` made.
     func winogradConvolution(
-        _ input: PictureParts, weights: UnsafePointer<Float>, bias: UnsafePointer<Float>?, activation: Activation,
+        _ input: PictureParts, transformed: UnsafePointer<Float>, bias: UnsafePointer<Float>?, activation: Activation,
         plan: WinogradPlan, into output: PictureParts, workspace: UnsafeMutablePointer<Float>
     ) {
         let (kernels, points) = (kernels, WinogradPlan.points)
         let zeros = workspace
-        let turned = zeros + plan.zerosCount
-        let transformed = turned + plan.transposedCount
-        let scratch = transformed + points * plan.packedPlane
+        let scratch = zeros + plan.zerosCount
         zeros.update(repeating: 0, count: plan.zerosCount)
-        transformWeights(weights, plan: plan, turned: turned, into: transformed)
         let relu: Int32 = activation == .relu ? 1 : 0
 
         func transformInput(_ range: Range<Int>, _ planes: UnsafeMutablePointer<Float>) {
@@ -229,7 +227,9 @@ extension KernelContext {
         }
     }
 
-    private func transformWeights(
+    /// Weights [3, 3, Ci, Co] as 36 packed matrices; for an input gradient turned and transposed, which needs
+    /// `transposedCount` floats besides.
+    func transformWeights(
         _ weights: UnsafePointer<Float>, plan: WinogradPlan, turned: UnsafeMutablePointer<Float>,
         into transformed: UnsafeMutablePointer<Float>
     ) {

@@ -120,7 +120,7 @@ extension KernelContext {
         outputStride: Int
     ) {
         // Rows of one picture.
-        let (height, width) = (input.shape[1], input.shape[2])
+        let (height, width) = (input.height, input.width)
         let sample = rows.lowerBound / height
         let norm = normalization
         let begin = (rows.lowerBound - sample * height) * width * elementStride + firstChannel

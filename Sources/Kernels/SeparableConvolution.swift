@@ -72,14 +72,13 @@ struct SeparablePlan {
     /// Rows of a chunk: the rows around it are normalised once more.
     var forwardRows: Int { min(height, max(2, min(8, ceilDivide(rowCount, 16)))) }
     var forwardStep: Int { min(forwardRows, stepRows) }
-    var packedCount: Int { inputChannels * roundUp(outputChannels, to: Int(CK_PANEL)) }
 
     func normalizedCount(rows: Int) -> Int { roundUp((rows + 2 * margin) * width * inputChannels, to: 16) }
     func inputRowsCount(_ rows: Int) -> Int { roundUp(rows * width * inputChannels, to: 16) }
     func outputRowsCount(_ rows: Int) -> Int { roundUp(rows * width * outputChannels, to: 16) }
 
     var forwardScratch: Int { normalizedCount(rows: forwardStep) + inputRowsCount(forwardStep) }
-    func forwardWorkspaceCount(threadCount: Int) -> Int { packedCount + threadCount * forwardScratch }
+    func forwardWorkspaceCount(threadCount: Int) -> Int { threadCount * forwardScratch }
 
     // MARK: Backward
 
@@ -119,6 +118,17 @@ extension KernelContext {
         }
     }
 
+    /// Floats of the pointwise weights in panels.
+    public static func separableConvolution2DPackedCount(pointwise: Shape) -> Int {
+        pointwise[2] * roundUp(pointwise[3], to: Int(CK_PANEL))
+    }
+
+    /// Pointwise weights `[1, 1, Ci, Co]` in the form that `separableConvolution2D` wants.
+    public func packSeparableConvolution2D(pointwise: TensorView, into packed: UnsafeMutablePointer<Float>) {
+        let (ci, co) = (pointwise.shape[2], pointwise.shape[3])
+        packPanels(pointwise.base, row: co, column: 1, depth: ci, columns: co, into: packed)
+    }
+
     public static func separableConvolution2DWorkspaceCount(
         input: Shape, depthwise: Shape, pointwise: Shape, threadCount: Int
     ) -> Int {
@@ -127,18 +137,19 @@ extension KernelContext {
     }
 
     /// input `[N, H, W, Ci]`, normalised first if asked for; depthwise `[kh, kw, Ci]`, zero padding that keeps the size;
-    /// pointwise `[1, 1, Ci, Co]`, bias `[Co]`, activation → output `[N, H, W, Co]`.
+    /// pointwise `[1, 1, Ci, Co]` (`packed`), bias `[Co]`, activation → output `[N, H, W, Co]`.
     public func separableConvolution2D(
-        input: TensorView, normalization: InputNormalization?, depthwise: TensorView, pointwise: TensorView,
-        bias: TensorView?, activation: Activation, output: TensorView, workspace: UnsafeMutablePointer<Float>
+        input: TensorView, normalization: InputNormalization?, depthwise: TensorView,
+        packed: UnsafePointer<Float>, bias: TensorView?, activation: Activation, output: TensorView,
+        workspace: UnsafeMutablePointer<Float>
     ) {
-        let plan = SeparablePlan(input: input.shape, depthwise: depthwise.shape, pointwise: pointwise.shape)
+        let plan = SeparablePlan(
+            input: input.shape, depthwise: depthwise.shape,
+            pointwise: [1, 1, input.lastDimension, output.lastDimension])
         let (height, width, ci, co) = (plan.height, plan.width, plan.inputChannels, plan.outputChannels)
         precondition(output.count == plan.rowCount * width * co, "output \(output.shape) of \(input.shape)")
         let (kernels, margin) = (kernels, plan.margin)
-        let packed = workspace
-        let scratchBase = workspace + plan.packedCount
-        packPanels(pointwise.base, row: co, column: 1, depth: ci, columns: co, into: packed)
+        let scratchBase = workspace
         let chunksHigh = ceilDivide(height, plan.forwardRows)
         pool.forEachChunk(plan.batch * chunksHigh) { chunk, worker in
             let image = chunk / chunksHigh * height

@@ -11,7 +11,7 @@ extension KernelContext {
     ) -> Int {
         let extents = ConvolutionExtents(transposedInput: input, weights: weights, geometry: geometry)
         return extents.isTiling
-            ? UpsampleSum.workspaceCount([UpsampleShape(input: input, weights: weights)])
+            ? UpsampleSum.packedCount([UpsampleShape(input: input, weights: weights)])
             : GatherPlan(extents).workspaceCount(threadCount: threadCount)
     }
 
@@ -26,10 +26,11 @@ extension KernelContext {
         precondition(
             bias == nil || bias?.count == extents.bigChannels, "bias \(bias?.shape ?? []) for output \(output.shape)")
         if extents.isTiling {
-            upsampleSum(
-                UpsampleSum(
-                    base: nil, terms: [UpsampleTerm(input: ChannelSlice(input), weights: weights, bias: bias)],
-                    factor: 1, output: output), workspace: workspace)
+            let sum = UpsampleSum(
+                base: nil, terms: [UpsampleTerm(input: ChannelSlice(input), weights: weights, bias: bias)], factor: 1,
+                output: output)
+            packUpsampleSum(sum, into: workspace)
+            upsampleSum(sum, packed: workspace)
         } else {
             gatherFromSmall(
                 input.base, plan: GatherPlan(extents),

@@ -8,8 +8,11 @@ import Tensors
 /// A range of a picture's channels: every pixel lies `stride` floats from the last.
 public struct ChannelSlice {
     public let base: UnsafeMutablePointer<Float>
-    public let shape: Shape
     public let stride: Int
+    let batch: Int
+    let height: Int
+    let width: Int
+    public let channels: Int
 
     /// - Parameter channels: nil for all.
     public init(_ picture: TensorView, channels: Range<Int>? = nil) {
@@ -19,13 +22,15 @@ public struct ChannelSlice {
             picture.shape.rank == 4 && range.lowerBound >= 0 && range.upperBound <= all,
             "channels \(range) of \(picture.shape)")
         base = picture.base + range.lowerBound
-        shape = [picture.shape[0], picture.shape[1], picture.shape[2], range.count]
+        (batch, height, width) = (picture.shape[0], picture.shape[1], picture.shape[2])
+        self.channels = range.count
         stride = all
     }
 
-    public var channels: Int { shape[3] }
+    /// Makes an array: not for use in a step.
+    public var shape: Shape { [batch, height, width, channels] }
 
-    func row(_ row: Int) -> UnsafeMutablePointer<Float> { base + row * shape[2] * stride }
+    func row(_ row: Int) -> UnsafeMutablePointer<Float> { base + row * width * stride }
 }
 
 /// One transposed convolution of a sum: input [N, h, w, Ci], weights [Ci, scale, scale, Co].
@@ -38,7 +43,7 @@ public struct UpsampleTerm {
         (self.input, self.weights, self.bias) = (input, weights, bias)
     }
 
-    var shape: UpsampleShape { UpsampleShape(input: input.shape, weights: weights.shape) }
+    var shape: UpsampleShape { UpsampleShape(input, weights: weights.shape) }
 }
 
 /// Sizes of one transposed convolution.
@@ -56,6 +61,19 @@ public struct UpsampleShape: Sendable {
             "upsampling of \(input) by \(weights)")
         (batch, height, width, inputChannels) = (input[0], input[1], input[2], input[3])
         (scale, outputChannels) = (weights[1], weights[3])
+    }
+
+    init(_ input: ChannelSlice, weights: Shape) {
+        precondition(
+            weights.rank == 4 && weights[0] == input.channels && weights[1] == weights[2],
+            "upsampling of \(input.channels) channels by \(weights)")
+        (batch, height, width, inputChannels) = (input.batch, input.height, input.width, input.channels)
+        (scale, outputChannels) = (weights[1], weights[3])
+    }
+
+    func isOutput(_ shape: Shape) -> Bool {
+        shape.rank == 4 && shape[0] == batch && shape[1] == height * scale && shape[2] == width * scale
+            && shape[3] == outputChannels
     }
 
     /// Floats of a small pixel's part of one big row.
@@ -125,31 +143,35 @@ public struct UpsampleSum {
         let largest = shapes.reduce(1) { max($0, $1.scale) }
         let rowFloats = max(1, output.shape[2] * output.shape[3])
         let rows = max(largest, (3 << 17) / rowFloats / largest * largest)
-        // At least 12 bands, if whole blocks allow it.
-        bandRows = max(largest, min(rows, ceilDivide(output.shape[0] * output.shape[1], 12) / largest * largest))
+        // At least 6 bands, if whole blocks allow it.
+        bandRows = max(largest, min(rows, ceilDivide(output.shape[0] * output.shape[1], 6) / largest * largest))
     }
 
     var bands: Int { ceilDivide(output.shape[1], bandRows) }
 
-    public static func workspaceCount(_ shapes: [UpsampleShape]) -> Int {
+    /// Floats of the weights and biases in the form that `upsampleSum` wants. It needs no other memory.
+    public static func packedCount(_ shapes: [UpsampleShape]) -> Int {
         shapes.reduce(0) { $0 + roundUp($1.scale * $1.packedRow, to: 16) } + roundUp(shapes[0].run, to: 16)
     }
 }
 
 extension KernelContext {
-    public func upsampleSum(_ sum: UpsampleSum, workspace: UnsafeMutablePointer<Float>) {
-        let (kernels, panel) = (kernels, Int(CK_PANEL))
-        let (batch, height, width, channels) = (
-            sum.output.shape[0], sum.output.shape[1], sum.output.shape[2], sum.output.shape[3]
-        )
-        let biasRow = workspace
-        let packed = workspace + roundUp(sum.shapes[0].run, to: 16)
-        combineBiases(sum.terms, factor: sum.factor, run: sum.shapes[0].run, into: biasRow)
-        var next = packed
+    /// Weights and biases of a sum in the form that `upsampleSum` wants.
+    public func packUpsampleSum(_ sum: UpsampleSum, into packed: UnsafeMutablePointer<Float>) {
+        combineBiases(sum.terms, factor: sum.factor, run: sum.shapes[0].run, into: packed)
+        var next = packed + roundUp(sum.shapes[0].run, to: 16)
         for index in sum.terms.indices {
             packScaled(sum.terms[index].weights.base, sum.shapes[index], factor: sum.factor, into: next)
             next += roundUp(sum.shapes[index].scale * sum.shapes[index].packedRow, to: 16)
         }
+    }
+
+    public func upsampleSum(_ sum: UpsampleSum, packed biasRow: UnsafePointer<Float>) {
+        let (kernels, panel) = (kernels, Int(CK_PANEL))
+        let (batch, height, width, channels) = (
+            sum.output.shape[0], sum.output.shape[1], sum.output.shape[2], sum.output.shape[3]
+        )
+        let packed = biasRow + roundUp(sum.shapes[0].run, to: 16)
         let hasBias = sum.terms.contains { $0.bias != nil }
         let row = width * channels
         pool.forEachChunk(batch * sum.bands) { chunk, _ in
@@ -174,7 +196,7 @@ extension KernelContext {
                             b: packedTerm + kernelRow * shape.packedRow, b_panel: shape.inputChannels * panel,
                             b_depth: panel,
                             c: sum.output.base + (picture * height + small * shape.scale + kernelRow) * row,
-                            c_row: shape.run, bias: index == 0 && hasBias ? UnsafePointer(biasRow) : nil,
+                            c_row: shape.run, bias: index == 0 && hasBias ? biasRow : nil,
                             accumulate: index > 0 || sum.base != nil ? 1 : 0, relu: 0)
                         kernels.pointee.product(&product)
                     }
@@ -229,8 +251,8 @@ extension KernelContext {
         outputGradient: TensorView, weights: TensorView, factor: Float, accumulate: Bool, inputGradient: ChannelSlice,
         workspace: UnsafeMutablePointer<Float>
     ) {
-        let shape = UpsampleShape(input: inputGradient.shape, weights: weights.shape)
-        precondition(outputGradient.shape == shape.output, "gradient \(outputGradient.shape) of \(shape.output)")
+        let shape = UpsampleShape(inputGradient, weights: weights.shape)
+        precondition(shape.isOutput(outputGradient.shape), "gradient \(outputGradient.shape) of \(shape.output)")
         let (kernels, panel) = (kernels, Int(CK_PANEL))
         let panels = ceilDivide(shape.inputChannels, panel)
         pool.forEachChunk(shape.scale * panels) { chunk, _ in
@@ -268,8 +290,8 @@ extension KernelContext {
         input: ChannelSlice, outputGradient: TensorView, factor: Float, weightGradient: TensorView,
         workspace: UnsafeMutablePointer<Float>
     ) {
-        let shape = UpsampleShape(input: input.shape, weights: weightGradient.shape)
-        precondition(outputGradient.shape == shape.output, "gradient \(outputGradient.shape) of \(shape.output)")
+        let shape = UpsampleShape(input, weights: weightGradient.shape)
+        precondition(shape.isOutput(outputGradient.shape), "gradient \(outputGradient.shape) of \(shape.output)")
         let kernels = kernels
         let strands = shape.strandCount
         let parts = strands > 1 ? workspace : weightGradient.base

@@ -49,16 +49,42 @@ public struct Conv2D: Runnable {
         return results
     }
 
+    private func isWinograd(_ inputs: [Shape]) -> Bool {
+        KernelContext.convolution2DIsWinograd(input: inputs[0], weights: inputs[1], geometry: geometry)
+    }
+
     public func workspaceCount(inputs: [Shape], outputs: [Shape], kernels: KernelContext) -> Int {
-        KernelContext.convolution2DWorkspaceCount(
-            input: inputs[0], weights: inputs[1], geometry: geometry, threadCount: kernels.pool.threadCount)
+        isWinograd(inputs)
+            ? KernelContext.winogradWorkspaceCount(
+                input: inputs[0], weights: inputs[1], geometry: geometry, threadCount: kernels.pool.threadCount)
+            : KernelContext.convolution2DWorkspaceCount(
+                input: inputs[0], weights: inputs[1], geometry: geometry, threadCount: kernels.pool.threadCount)
+    }
+
+    public var packedInputs: [Int] { [1] }
+
+    public func packedCount(inputs: [Shape], outputs: [Shape]) -> Int {
+        isWinograd(inputs)
+            ? KernelContext.winogradPackedCount(input: inputs[0], weights: inputs[1], geometry: geometry) : 0
     }
 
     public func bind(_ site: BindingSite) -> BoundStep {
         let bias = site.inputs.count == 3 ? site.inputs[2] : nil
+        let (input, weights) = (site.inputs[0], site.inputs[1])
+        if isWinograd([input.shape, weights.shape]) {
+            let parts = PictureParts(input)
+            return { [self] _ in
+                let packed = site.packed.weights {
+                    site.kernels.packWinograd(weights: weights, input: input.shape, geometry: geometry, into: $0)
+                }
+                site.kernels.winogradConvolution2D(
+                    parts, weights: weights.shape, packed: packed, bias: bias, output: site.output,
+                    geometry: geometry, activation: activation, workspace: site.workspace)
+            }
+        }
         return { [self] _ in
             site.kernels.convolution2D(
-                input: site.inputs[0], weights: site.inputs[1], bias: bias, output: site.output, geometry: geometry,
+                input: input, weights: weights, bias: bias, output: site.output, geometry: geometry,
                 activation: activation, workspace: site.workspace)
         }
     }

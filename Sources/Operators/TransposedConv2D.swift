@@ -41,12 +41,27 @@ public struct TransposedConv2D: Runnable {
     }
 
     public func workspaceCount(inputs: [Shape], outputs: [Shape], kernels: KernelContext) -> Int {
-        KernelContext.transposedConvolution2DWorkspaceCount(
+        geometry.isTiling ? 0 : KernelContext.transposedConvolution2DWorkspaceCount(
             input: inputs[0], weights: inputs[1], geometry: geometry, threadCount: kernels.pool.threadCount)
+    }
+
+    public var packedInputs: [Int] { [1, 2] }
+
+    public func packedCount(inputs: [Shape], outputs: [Shape]) -> Int {
+        geometry.isTiling
+            ? Kernels.UpsampleSum.packedCount([UpsampleShape(input: inputs[0], weights: inputs[1])]) : 0
     }
 
     public func bind(_ site: BindingSite) -> BoundStep {
         let bias = site.inputs.count == 3 ? site.inputs[2] : nil
+        if geometry.isTiling {
+            let term = UpsampleTerm(input: ChannelSlice(site.input), weights: site.inputs[1], bias: bias)
+            let sum = Kernels.UpsampleSum(base: nil, terms: [term], factor: 1, output: site.output)
+            return { _ in
+                let packed = site.packed.weights { site.kernels.packUpsampleSum(sum, into: $0) }
+                site.kernels.upsampleSum(sum, packed: packed)
+            }
+        }
         return { [self] _ in
             site.kernels.transposedConvolution2D(
                 input: site.inputs[0], weights: site.inputs[1], bias: bias, output: site.output, geometry: geometry,

@@ -43,7 +43,7 @@ public enum DebugStep {
         case .eval:
             let executor = Executor(
                 graph.graph,
-                memory: .inference(parameters: state.parameterArena, statistics: state.inferenceStatistics),
+                memory: .inference(parameters: state.parameterArena, statistics: state.inferenceStatistics, areConstant: false),
                 kernels: kernels)
             for (input, picture) in zip(network.inputs, pictures) { fill(executor.input(input.field), picture) }
             executor.run(.deterministic)

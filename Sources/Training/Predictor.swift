@@ -36,7 +36,7 @@ public final class Predictor {
         graph = try NetworkGraph(trained.network, .prediction, batch: 1, height: size.height, width: size.width)
         executor = Executor(
             graph.graph,
-            memory: .inference(parameters: trained.state.parameterArena, statistics: trained.state.inferenceStatistics),
+            memory: .inference(parameters: trained.state.parameterArena, statistics: trained.state.inferenceStatistics, areConstant: true),
             kernels: kernels)
     }
 

@@ -25,7 +25,7 @@ public final class Validator {
         self.network = try NetworkGraph(network, .evaluation, batch: 1, height: height, width: width)
         executor = Executor(
             self.network.graph,
-            memory: .inference(parameters: state.parameterArena, statistics: state.inferenceStatistics),
+            memory: .inference(parameters: state.parameterArena, statistics: state.inferenceStatistics, areConstant: false),
             kernels: kernels)
         inputs = network.inputs
         self.height = height

@@ -41,18 +41,29 @@ public struct PairConv2D: Runnable {
     }
 
     public func workspaceCount(inputs: [Shape], outputs: [Shape], kernels: KernelContext) -> Int {
-        KernelContext.convolution2DWorkspaceCount(
+        KernelContext.winogradWorkspaceCount(
             input: joinedShape(inputs[0], inputs[1]), weights: inputs[2], geometry: geometry,
             threadCount: kernels.pool.threadCount)
+    }
+
+    public var packedInputs: [Int] { [2] }
+
+    public func packedCount(inputs: [Shape], outputs: [Shape]) -> Int {
+        KernelContext.winogradPackedCount(
+            input: joinedShape(inputs[0], inputs[1]), weights: inputs[2], geometry: geometry)
     }
 
     public func bind(_ site: BindingSite) -> BoundStep {
         let bias = site.inputs.count == 4 ? site.inputs[3] : nil
         let pair = PictureParts(site.inputs[0], site.inputs[1])
         return { [self] _ in
-            site.kernels.convolution2D(
-                pair: pair, weights: site.inputs[2], bias: bias, output: site.output, geometry: geometry,
-                activation: activation, workspace: site.workspace)
+            let packed = site.packed.weights {
+                site.kernels.packWinograd(
+                    weights: site.inputs[2], input: pair.shape, geometry: geometry, into: $0)
+            }
+            site.kernels.winogradConvolution2D(
+                pair, weights: site.inputs[2].shape, packed: packed, bias: bias, output: site.output,
+                geometry: geometry, activation: activation, workspace: site.workspace)
         }
     }
 

@@ -50,13 +50,22 @@ public struct SeparableConv2D: Runnable {
             input: inputs[0], depthwise: inputs[1], pointwise: inputs[2], threadCount: kernels.pool.threadCount)
     }
 
+    public var packedInputs: [Int] { [2] }
+
+    public func packedCount(inputs: [Shape], outputs: [Shape]) -> Int {
+        KernelContext.separableConvolution2DPackedCount(pointwise: inputs[2])
+    }
+
     public func bind(_ site: BindingSite) -> BoundStep {
         let x = site.inputs
         let bias = hasBias ? x[3] : nil
         let normalization = epsilon.map { InputNormalization(x.suffix(4), epsilon: $0) }
         return { [activation] _ in
+            let packed = site.packed.weights {
+                site.kernels.packSeparableConvolution2D(pointwise: x[2], into: $0)
+            }
             site.kernels.separableConvolution2D(
-                input: x[0], normalization: normalization, depthwise: x[1], pointwise: x[2], bias: bias,
+                input: x[0], normalization: normalization, depthwise: x[1], packed: packed, bias: bias,
                 activation: activation, output: site.output, workspace: site.workspace)
         }
     }

@@ -65,8 +65,14 @@ public struct UpsampleSum: Runnable {
 
     private func keyCount(_ base: Shape) -> Int { dropout == nil ? 0 : roundUpToLine(2 * base[0]) }
 
-    public func workspaceCount(inputs: [Shape], outputs: [Shape], kernels: KernelContext) -> Int {
-        keyCount(inputs[0]) + Kernels.UpsampleSum.workspaceCount(shapes(inputs))
+    public func workspaceCount(inputs: [Shape], outputs: [Shape], kernels: KernelContext) -> Int { keyCount(inputs[0]) }
+
+    public var packedInputs: [Int] {
+        scales.indices.flatMap { [firstTerm + 3 * $0 + 1, firstTerm + 3 * $0 + 2] }
+    }
+
+    public func packedCount(inputs: [Shape], outputs: [Shape]) -> Int {
+        Kernels.UpsampleSum.packedCount(shapes(inputs))
     }
 
     public func bind(_ site: BindingSite) -> BoundStep {
@@ -81,10 +87,10 @@ public struct UpsampleSum: Runnable {
                 bias: x[firstTerm + 3 * index + 2])
         }
         let sum = Kernels.UpsampleSum(base: base, terms: terms, factor: factor, output: site.output)
-        let workspace = site.workspace + keyCount(x[0].shape)
         return { state in
             keys?.draw(state)
-            site.kernels.upsampleSum(sum, workspace: workspace)
+            let packed = site.packed.weights { site.kernels.packUpsampleSum(sum, into: $0) }
+            site.kernels.upsampleSum(sum, packed: packed)
         }
     }
 

@@ -51,7 +51,7 @@ public enum Benchmark {
         state.initialize(seed: 1)
         let executor = Executor(
             graph.graph,
-            memory: .inference(parameters: state.parameterArena, statistics: state.inferenceStatistics),
+            memory: .inference(parameters: state.parameterArena, statistics: state.inferenceStatistics, areConstant: true),
             kernels: kernels)
         fill(executor)
         return measure(executor, repetitions: repetitions) { executor.run(.deterministic) }

@@ -86,14 +86,15 @@ public enum KernelBenchmark {
         let arenas = (inputs + outputs).map { FloatArena(count: max(1, $0.count)) }
         let workspace = FloatArena(
             count: max(1, operation.workspaceCount(inputs: inputs, outputs: outputs, kernels: kernels)))
+        let packed = FloatArena(count: max(1, operation.packedCount(inputs: inputs, outputs: outputs)))
         for arena in arenas.prefix(inputs.count) { fill(arena) }
         let views = zip(arenas, inputs + outputs).map { TensorView($0.base, $1) }
         let step = operation.bind(
             BindingSite(
                 inputs: Array(views.prefix(inputs.count)), outputs: Array(views.dropFirst(inputs.count)),
-                workspace: workspace.base, kernels: kernels, path: node.path))
+                workspace: workspace.base, packed: PackedWeights(packed.base, isKept: false), kernels: kernels, path: node.path))
         // The arenas must outlive the closure, which knows addresses only.
-        return withExtendedLifetime((arenas, workspace)) {
+        return withExtendedLifetime((arenas, workspace, packed)) {
             let state = RunState.deterministic
             for _ in 0..<2 { step(state) }
             return (0..<repetitions).map { _ in
