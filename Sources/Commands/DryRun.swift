@@ -14,7 +14,7 @@ enum DryRun {
             laneBatch: configuration.laneBatch)
         let estimate = try MemoryEstimate(
             network: network, laneBatch: configuration.laneBatch, height: data.height, width: data.width,
-            kernels: Machine.kernels(threads: configuration.threads, ranksOnHost: ranks), configuration: configuration)
+            kernels: Machine.kernels(threads: configuration.threads, ranksOnHost: ranks, precision: configuration.precision), configuration: configuration)
         let steps = configuration.steps > 0 ? configuration.steps : configuration.epochs * order.stepsPerEpoch
         Swift.print(ConfigurationFile.text(configuration), terminator: "")
         Swift.print(

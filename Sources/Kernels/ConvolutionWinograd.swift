@@ -194,7 +194,7 @@ extension KernelContext {
                 b: transformed + point * plan.packedPlane, b_panel: plan.inputChannels * Int(CK_PANEL),
                 b_depth: Int(CK_PANEL), c: products + point * plan.outputPlane, c_row: plan.outputChannels, bias: nil,
                 accumulate: 0, relu: 0)
-            kernels.pointee.product(&product)
+            self.multiply(&product)
         }
 
         if plan.isFused {
@@ -285,7 +285,7 @@ extension KernelContext {
                 a: planes + point * plan.inputPlane, a_row: 1, a_depth: plan.inputChannels,
                 b: gradients + point * plan.outputPlane, b_panel: Int(CK_PANEL), b_depth: plan.outputChannels,
                 c: part + point * count, c_row: plan.outputChannels, bias: nil, accumulate: isFirst ? 0 : 1, relu: 0)
-            kernels.pointee.product(&product)
+            self.multiply(&product)
         }
 
         if plan.isFused {
