@@ -12,7 +12,8 @@ def summary(section, setting, processors, own, peer):
         return result
 
     return {"comparison": section, "setting": list(setting), "float32": "bf16" not in setting,
-            "processors": processors, "vergence": side(own), "pytorch": side(peer), "ratio": statistics.median(ratios), "ratio_range": [min(ratios), max(ratios)]}
+            "processors": processors, "vergence": side(own), "pytorch": side(peer),
+            "ratio": statistics.median(ratios), "ratio_range": [min(ratios), max(ratios)]}
 
 
 def table(report, options):

@@ -108,7 +108,7 @@ def check(options):
         return float(sum(s[0] for s in squares) ** 0.5 / sum(s[1] for s in squares) ** 0.5)
 
     result = {"vergence_loss": float(dumps["train.loss"])}
-    for layout in ("contiguous", "channels-last"):
+    for layout in ("contiguous", "channels-last") + (("compiled",) if options.compile else ()):
         clone = WNet(width=8, levels=8, dropout=0)
         clone.load_state_dict(network.state_dict())
         pictures = (left, right)
@@ -121,7 +121,10 @@ def check(options):
         names = ("disparity.left", "disparity.right", "right_hat", "left_hat")
         found = [dumps["eval." + name].reshape(tuple(value.shape)) for name, value in zip(names, outputs)]
         clone.train()
-        loss = Loss(clone)(*pictures)
+        model = Loss(clone)
+        if layout == "compiled":
+            model = torch.compile(model)
+        loss = model(*pictures)
         loss.backward()
         gradients = dict(clone.named_parameters())
         result[layout] = {
@@ -212,6 +215,7 @@ def main():
     checking = commands.add_parser("check", help="compare one small step with Vergence's")
     checking.add_argument("--vergence", required=True)
     checking.add_argument("--folder", required=True)
+    checking.add_argument("--compile", action="store_true", help="check the compiled step too")
     checking.set_defaults(run=check)
     for name, run in (("train", train), ("infer", infer)):
         command = commands.add_parser(name, help=f"time of one step of {name}")
