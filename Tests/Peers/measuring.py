@@ -91,8 +91,13 @@ class Bench:
         return text, usage.ru_maxrss * 1024
 
     def end(self):
-        for process in self.started:
-            if process.returncode is None:
+        running = [process for process in self.started if process.poll() is None]
+        for process in running:
+            process.terminate()
+        for process in running:
+            try:
+                process.wait(20)  # mpirun gives its ranks some seconds to save
+            except subprocess.TimeoutExpired:
                 process.kill()
 
     def run(self, *command):
