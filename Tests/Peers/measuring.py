@@ -182,6 +182,7 @@ class Bench:
                     continue
                 found[setting][0].append(mine)
                 found[setting][1].append(theirs)
+                say(f"compare:   PyTorch {theirs['median_seconds']:.3f} s, Vergence {mine['median_seconds']:.3f} s")
         return [summary(section, setting, processors, *sides) for setting, sides in found.items()]
 
 
