@@ -46,9 +46,6 @@ extension KernelContext {
         input: Shape, weights: Shape, geometry: ConvolutionGeometry, threadCount: Int
     ) -> Int {
         let extents = ConvolutionExtents(transposedInput: input, weights: weights, geometry: geometry)
-        if extents.isTiling {
-            return upsampleInputGradientWorkspaceCount(UpsampleShape(input: input, weights: weights))
-        }
         return extents.turnedWeightsCount + PatchProductPlan(extents).workspaceCount(threadCount: threadCount)
     }
 
@@ -60,12 +57,6 @@ extension KernelContext {
         let extents = ConvolutionExtents(
             transposedInput: inputGradient.shape, weights: weights.shape, geometry: geometry)
         extents.checkBig(outputGradient.shape)
-        if extents.isTiling {
-            upsampleInputGradient(
-                outputGradient: outputGradient, weights: weights, factor: 1, accumulate: false,
-                inputGradient: ChannelSlice(inputGradient), workspace: workspace)
-            return
-        }
         let matrix = normalOperand(
             MatrixOperand(base: weights.base, layout: .transposed, rowStride: extents.patchCount),
             rows: extents.patchCount, columns: extents.smallChannels, pixels: extents.smallCount, workspace: workspace)
@@ -80,10 +71,6 @@ extension KernelContext {
         input: Shape, weights: Shape, geometry: ConvolutionGeometry, threadCount: Int
     ) -> Int {
         let extents = ConvolutionExtents(transposedInput: input, weights: weights, geometry: geometry)
-        if extents.isTiling {
-            return upsampleWeightGradientWorkspaceCount(
-                UpsampleShape(input: input, weights: weights), threadCount: threadCount)
-        }
         return WeightGradientPlan(extents).workspaceCount(threadCount: threadCount)
     }
 
@@ -95,12 +82,6 @@ extension KernelContext {
         let extents = ConvolutionExtents(
             transposedInput: input.shape, weights: weightGradient.shape, geometry: geometry)
         extents.checkBig(outputGradient.shape)
-        if extents.isTiling {
-            upsampleWeightGradient(
-                input: ChannelSlice(input), outputGradient: outputGradient, factor: 1, weightGradient: weightGradient,
-                workspace: workspace)
-            return
-        }
         patchWeightGradient(
             big: outputGradient.base, small: input.base, plan: WeightGradientPlan(extents), transposed: true,
             into: weightGradient.base, workspace: workspace)

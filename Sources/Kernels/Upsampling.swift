@@ -79,26 +79,9 @@ public struct UpsampleShape: Sendable {
     /// Floats of a small pixel's part of one big row.
     var run: Int { scale * outputChannels }
     var weightCount: Int { inputChannels * scale * run }
-    /// Packed weights of one kernel row, forward and transposed.
+    /// Packed weights of one kernel row.
     var packedRow: Int { inputChannels * roundUp(run, to: Int(CK_PANEL)) }
-    var transposedRow: Int { run * roundUp(inputChannels, to: Int(CK_PANEL)) }
     var output: Shape { [batch, height * scale, width * scale, outputChannels] }
-
-    // Input gradient: a chunk is a band of small rows of one picture.
-    var gradientBand: Int { max(1, min(height, ceilDivide(batch * height, 12))) }
-    var gradientBands: Int { ceilDivide(height, gradientBand) }
-
-    // Weight gradient: a chunk is a kernel row and a range of its columns, for a strand of small rows.
-    var columnBlock: Int { min(run, 512) }
-    var columnBlocks: Int { ceilDivide(run, columnBlock) }
-    var strandCount: Int {
-        let wanted = ceilDivide(16, max(1, scale * columnBlocks))
-        return max(1, min(wanted, batch * height, partialSumLimit / max(1, weightCount)))
-    }
-    var partCount: Int { roundUp(weightCount, to: 16) }
-    /// Small rows whose gradients are gathered for one product, at least one: a deep product reads its sums seldom.
-    var gatheredRows: Int { max(1, 128 / max(1, width)) }
-    var gatheredCount: Int { roundUp(gatheredRows * width * columnBlock, to: 16) }
 }
 
 /// What upsampled terms are added to: some channels of a picture, which a normalisation and a dropout of the whole picture
@@ -233,111 +216,6 @@ extension KernelContext {
             if factor != 1 {
                 kernels.pointee.scale(to + first * shape.inputChannels, factor, shape.inputChannels * panel)
             }
-        }
-    }
-
-    // MARK: Gradients
-
-    public static func upsampleInputGradientWorkspaceCount(_ shape: UpsampleShape) -> Int {
-        roundUp(shape.scale * shape.transposedRow, to: 16)
-    }
-
-    public static func upsampleWeightGradientWorkspaceCount(_ shape: UpsampleShape, threadCount: Int) -> Int {
-        (shape.strandCount > 1 ? shape.strandCount * shape.partCount : 0) + threadCount * shape.gatheredCount
-    }
-
-    /// inputGradient [N, h, w, Ci] (+)= factor · the gradient of the upsampled input; `accumulate` adds to what is there.
-    public func upsampleInputGradient(
-        outputGradient: TensorView, weights: TensorView, factor: Float, accumulate: Bool, inputGradient: ChannelSlice,
-        workspace: UnsafeMutablePointer<Float>
-    ) {
-        let shape = UpsampleShape(inputGradient, weights: weights.shape)
-        precondition(shape.isOutput(outputGradient.shape), "gradient \(outputGradient.shape) of \(shape.output)")
-        let (kernels, panel) = (kernels, Int(CK_PANEL))
-        let panels = ceilDivide(shape.inputChannels, panel)
-        pool.forEachChunk(shape.scale * panels) { chunk, _ in
-            let (row, first) = (chunk / panels, chunk % panels * panel)
-            let to = workspace + row * shape.transposedRow
-            kernels.pointee.pack_panels(
-                weights.base + row * shape.run, 1, shape.scale * shape.run, shape.run, first,
-                min(shape.inputChannels, first + panel), to)
-            if factor != 1 { kernels.pointee.scale(to + first * shape.run, factor, shape.run * panel) }
-        }
-        let bigRow = shape.width * shape.run
-        pool.forEachChunk(shape.batch * shape.gradientBands) { chunk, _ in
-            let picture = chunk / shape.gradientBands * shape.height
-            let first = chunk % shape.gradientBands * shape.gradientBand
-            let last = min(first + shape.gradientBand, shape.height)
-            for kernelRow in 0..<shape.scale {
-                for row in (picture + first)..<(picture + last) {
-                    var product = ck_product(
-                        rows: shape.width, columns: shape.inputChannels, depth: shape.run,
-                        a: outputGradient.base + (row * shape.scale + kernelRow) * bigRow, a_row: shape.run,
-                        a_depth: 1, b: workspace + kernelRow * shape.transposedRow, b_panel: shape.run * panel,
-                        b_depth: panel, c: inputGradient.row(row), c_row: inputGradient.stride, bias: nil,
-                        accumulate: accumulate || kernelRow > 0 ? 1 : 0, relu: 0)
-                    product.ahead.0 = ck_ahead(
-                        outputGradient.base + (min(row + 1, picture + last - 1) * shape.scale + kernelRow) * bigRow,
-                        count: bigRow)
-                    multiply(&product)
-                }
-            }
-        }
-    }
-
-    /// weightGradient [Ci, scale, scale, Co] = factor · the gradient of the weights.
-    public func upsampleWeightGradient(
-        input: ChannelSlice, outputGradient: TensorView, factor: Float, weightGradient: TensorView,
-        workspace: UnsafeMutablePointer<Float>
-    ) {
-        let shape = UpsampleShape(input, weights: weightGradient.shape)
-        precondition(shape.isOutput(outputGradient.shape), "gradient \(outputGradient.shape) of \(shape.output)")
-        let kernels = kernels
-        let strands = shape.strandCount
-        let parts = strands > 1 ? workspace : weightGradient.base
-        let (rows, bigRow) = (shape.batch * shape.height, shape.width * shape.run)
-        if rows * shape.width == 0 {
-            weightGradient.base.update(repeating: 0, count: weightGradient.count)
-            return
-        }
-        let blocks = shape.columnBlocks
-        let gatheredBase = workspace + (strands > 1 ? strands * shape.partCount : 0)
-        pool.forEachChunk(strands * shape.scale * blocks) { chunk, worker in
-            let strand = chunk / (shape.scale * blocks)
-            let kernelRow = chunk / blocks % shape.scale
-            let column = chunk % blocks * shape.columnBlock
-            let columns = min(shape.columnBlock, shape.run - column)
-            let gathered = gatheredBase + worker * shape.gatheredCount
-            let (first, last) = (strand * rows / strands, (strand + 1) * rows / strands)
-            for row in stride(from: first, to: last, by: shape.gatheredRows) {
-                let end = min(row + shape.gatheredRows, last)
-                for small in row..<end {
-                    kernels.pointee.copy_channels(
-                        outputGradient.base + (small * shape.scale + kernelRow) * bigRow + column, shape.run,
-                        gathered + (small - row) * shape.width * columns, columns, shape.width, columns, 0)
-                }
-                var product = ck_product(
-                    rows: shape.inputChannels, columns: columns, depth: (end - row) * shape.width,
-                    a: input.row(row), a_row: 1, a_depth: input.stride, b: gathered, b_panel: Int(CK_PANEL),
-                    b_depth: columns, c: parts + strand * shape.partCount + kernelRow * shape.run + column,
-                    c_row: shape.scale * shape.run, bias: nil, accumulate: row > first ? 1 : 0, relu: 0)
-                let next = min(shape.gatheredRows, last - end)
-                if next > 0 {
-                    product.ahead.0 = ck_ahead(
-                        base: outputGradient.base + (end * shape.scale + kernelRow) * bigRow,
-                        stride: shape.scale * bigRow, floats: bigRow, rows: next)
-                }
-                multiply(&product)
-            }
-        }
-        let patches = patches
-        forEach(.elements(shape.weightCount)) { begin, count in
-            if strands > 1 {
-                patches.sum_parts(
-                    parts, Int64(shape.partCount), Int64(strands), Int64(begin), Int64(begin + count),
-                    weightGradient.base)
-            }
-            if factor != 1 { kernels.pointee.scale(weightGradient.base + begin, factor, count) }
         }
     }
 }

@@ -18,7 +18,7 @@ public enum OperationRegistry {
         Smoothness.self, SmoothnessGradient.self,
         PairConv2D.self, PairConv2DInputGradient.self, PairConv2DWeightGradient.self,
         SeparableConv2D.self, SeparableConv2DGradient.self,
-        UpsampleSum.self, UpsampleGradient.self, ScaledColumnSum.self, NormalizedDropout.self, PairDropout.self,
+        UpsampleSum.self, UpsampleGradient.self, NormalizedDropout.self, PairDropout.self,
         SoftmaxSelection.self, SoftmaxSelectionGradient.self,
         BatchNormStatistics.self, BatchNormGradientSums.self, BatchNormReLUGradient.self,
     ]

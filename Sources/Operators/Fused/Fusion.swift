@@ -15,7 +15,7 @@ extension Graph {
         rewriter.fusePairConvolutions()
         rewriter.fuseUpsampleSums()
         rewriter.fuseNormalizedDropouts()
-        rewriter.fuseScaledGradients()
+        rewriter.fuseUpsampleGradients()
         rewriter.fuseSelections()
         return rewriter.finish()
     }

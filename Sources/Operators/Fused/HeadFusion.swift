@@ -82,47 +82,35 @@ extension GraphRewriter {
 
     // MARK: Gradients
 
-    /// Gradients that are only scaled on their way to the terms of a sum take the factor along.
-    mutating func fuseScaledGradients() {
+    /// Gradients of transposed convolutions; a factor in front of them is taken along.
+    mutating func fuseUpsampleGradients() {
         for place in indices {
             if let concat = find(Concat.self, at: place) { fusePairDropout(concat.node, place) }
         }
         for place in indices {
-            guard let scale = find(LinearCombination.self, at: place), scale.operation.coefficients.count == 1 else {
-                continue
-            }
-            let factor = scale.operation.coefficients[0]
-            let scaled = scale.node.outputs[0]
-            fuseUpsampleGradients(of: scaled, as: scale.node.inputs[0], factor: factor)
-            let sums = readers(of: scaled).sorted().compactMap { find(ColumnSum.self, at: $0) }
-            guard let first = sums.first else { continue }
-            replace(
-                sums.map(\.place), at: first.place,
-                by: Graph.Node(
-                    operation: ScaledColumnSum(factor: factor, copies: sums.count), inputs: [scale.node.inputs[0]],
-                    outputs: sums.map { $0.node.outputs[0] }, path: first.node.path))
-        }
-    }
-
-    /// Pairs of gradients of one tiling transposed convolution.
-    private mutating func fuseUpsampleGradients(
-        of scaled: Graph.ValueID, as gradient: Graph.ValueID, factor: Float
-    ) {
-        for place in readers(of: scaled).sorted() {
             guard let input = find(TransposedConv2DInputGradient.self, at: place), input.operation.geometry.isTiling
             else { continue }
-            // Its partner reads the same gradient and has the weights' shape; the node that both come from names them.
-            let partners = readers(of: scaled).compactMap { find(TransposedConv2DWeightGradient.self, at: $0) }.filter {
-                $0.node.path == input.node.path && shape(of: $0.node.outputs[0]) == shape(of: input.node.inputs[1])
-                    && shape(of: $0.node.inputs[0]) == input.operation.inputShape
+            let arrived = input.node.inputs[0]
+            // The partners read the same gradient and come from the same node.
+            let partners = readers(of: arrived).filter { node($0)?.path == input.node.path }.sorted()
+            let weights = partners.compactMap { find(TransposedConv2DWeightGradient.self, at: $0) }
+            let sums = partners.compactMap { find(ColumnSum.self, at: $0) }
+            guard weights.count == 1, sums.count <= 1,
+                shape(of: weights[0].node.outputs[0]) == shape(of: input.node.inputs[1]),
+                shape(of: weights[0].node.inputs[0]) == input.operation.inputShape
+            else { continue }
+            let scale = find(LinearCombination.self, at: producer(of: arrived)).flatMap {
+                $0.operation.coefficients.count == 1 ? $0 : nil
             }
-            guard partners.count == 1 else { continue }
+            let places = [place, weights[0].place] + sums.map(\.place)
             replace(
-                [place, partners[0].place], at: min(place, partners[0].place),
+                places, at: places.reduce(place, min),
                 by: Graph.Node(
-                    operation: UpsampleGradient(factor: factor),
-                    inputs: [gradient, partners[0].node.inputs[0], input.node.inputs[1]],
-                    outputs: [input.node.outputs[0], partners[0].node.outputs[0]], path: input.node.path))
+                    operation: UpsampleGradient(
+                        factor: scale?.operation.coefficients[0] ?? 1, hasBias: !sums.isEmpty),
+                    inputs: [scale?.node.inputs[0] ?? arrived, weights[0].node.inputs[0], input.node.inputs[1]],
+                    outputs: [input.node.outputs[0], weights[0].node.outputs[0]] + sums.map { $0.node.outputs[0] },
+                    path: input.node.path))
         }
     }
 

@@ -101,16 +101,20 @@ public struct UpsampleSum: Runnable {
     }
 }
 
-/// Both gradients of a transposed convolution whose blocks tile the output, times `factor`.
+/// All gradients of a transposed convolution whose blocks tile the output, times `factor`.
 ///
-/// outputGradient [N, H · s, W · s, Co], x [N, H, W, Ci], weights [Ci, s, s, Co] → gradients of x and weights
+/// outputGradient [N, H · s, W · s, Co], x [N, H, W, Ci], weights [Ci, s, s, Co] → gradients of x, weights and bias?
 public struct UpsampleGradient: Runnable {
     public static let name = "UpsampleGradient"
     public let factor: Float
+    public let hasBias: Bool
 
-    public init(factor: Float) { self.factor = factor }
+    public init(factor: Float, hasBias: Bool) {
+        self.factor = factor
+        self.hasBias = hasBias
+    }
 
-    public var attributes: [(name: String, value: String)] { [("factor", "\(factor)")] }
+    public var attributes: [(name: String, value: String)] { factor == 1 ? [] : [("factor", "\(factor)")] }
 
     public func outputShapes(for inputs: [Shape]) throws(ShapeError) -> [Shape] {
         try ShapeRules.count(inputs, 3...3)
@@ -118,61 +122,23 @@ public struct UpsampleGradient: Runnable {
         try ShapeRules.require(w.rank == 4 && w[1] == w[2] && w[1] > 0, "weights \(w) are not square")
         let geometry = ConvolutionGeometry(kernelHeight: w[1], kernelWidth: w[1], stride: w[1], padding: 0)
         try ShapeRules.equal(g, TransposedConv2D(geometry: geometry).outputShapes(for: [x, w])[0], "gradient and output")
-        return [x, w]
+        return [x, w] + (hasBias ? [[w[3]]] : [])
     }
 
     public func workspaceCount(inputs: [Shape], outputs: [Shape], kernels: KernelContext) -> Int {
-        let shape = UpsampleShape(input: inputs[1], weights: inputs[2])
-        return max(
-            KernelContext.upsampleInputGradientWorkspaceCount(shape),
-            KernelContext.upsampleWeightGradientWorkspaceCount(shape, threadCount: kernels.pool.threadCount))
+        UpsampleGradients.workspaceCount(
+            UpsampleShape(input: inputs[1], weights: inputs[2]), threadCount: kernels.pool.threadCount)
     }
 
     public func bind(_ site: BindingSite) -> BoundStep {
-        let (input, inputGradient) = (ChannelSlice(site.inputs[1]), ChannelSlice(site.outputs[0]))
-        return { [factor] _ in
-            site.kernels.upsampleInputGradient(
-                outputGradient: site.inputs[0], weights: site.inputs[2], factor: factor, accumulate: false,
-                inputGradient: inputGradient, workspace: site.workspace)
-            site.kernels.upsampleWeightGradient(
-                input: input, outputGradient: site.inputs[0], factor: factor, weightGradient: site.outputs[1],
-                workspace: site.workspace)
-        }
+        let gradients = UpsampleGradients(
+            outputGradient: site.inputs[0], input: ChannelSlice(site.inputs[1]), weights: site.inputs[2],
+            factor: factor, inputGradient: ChannelSlice(site.outputs[0]), weightGradient: site.outputs[1],
+            biasGradient: hasBias ? site.outputs[2] : nil)
+        return { _ in site.kernels.upsampleGradients(gradients, workspace: site.workspace) }
     }
 
     public func floatOperationCount(inputs: [Shape], outputs: [Shape]) -> Int {
         4 * inputs[0].count * inputs[1][3]
-    }
-}
-
-/// The sum over everything but the last axis times `factor`, for several readers. [.., C] → [C], [C], …
-public struct ScaledColumnSum: Runnable {
-    public static let name = "ScaledColumnSum"
-    public let factor: Float
-    public let copies: Int
-
-    public init(factor: Float, copies: Int) {
-        self.factor = factor
-        self.copies = copies
-    }
-
-    public var attributes: [(name: String, value: String)] { [("factor", "\(factor)"), ("copies", "\(copies)")] }
-
-    public func outputShapes(for inputs: [Shape]) throws(ShapeError) -> [Shape] {
-        let sum = try ColumnSum().outputShapes(for: inputs)[0]
-        return [Shape](repeating: sum, count: copies)
-    }
-
-    public func workspaceCount(inputs: [Shape], outputs: [Shape], kernels: KernelContext) -> Int {
-        ColumnSum().workspaceCount(inputs: inputs, outputs: outputs, kernels: kernels)
-    }
-
-    public func bind(_ site: BindingSite) -> BoundStep {
-        { [factor] _ in
-            let sum = site.outputs[0]
-            site.kernels.columnSum(input: site.input, output: sum, workspace: site.workspace)
-            for i in 0..<sum.count { sum.base[i] *= factor }
-            for copy in site.outputs.dropFirst() { copy.base.update(from: sum.base, count: sum.count) }
-        }
     }
 }

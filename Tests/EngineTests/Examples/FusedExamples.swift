@@ -53,9 +53,11 @@ extension Examples {
             UpsampleSum(factor: 1, scales: [2], channels: 0..<5, epsilon: nil, dropout: nil),
             [[1, 4, 6, 5], [1, 2, 3, 7], [7, 2, 2, 5], [5]], [.signed, .signed, .signed, .signed]),
         .init(
-            UpsampleGradient(factor: 0.5), [[2, 12, 8, 5], [2, 3, 2, 17], [17, 4, 4, 5]],
+            UpsampleGradient(factor: 0.5, hasBias: false), [[2, 12, 8, 5], [2, 3, 2, 17], [17, 4, 4, 5]],
             [.signed, .signed, .signed]),
-        .init(ScaledColumnSum(factor: 0.25, copies: 3), [[3, 5, 7, 6]], [.signed]),
+        .init(
+            UpsampleGradient(factor: 1, hasBias: true), [[2, 70, 66, 5], [2, 35, 33, 7], [7, 2, 2, 5]],
+            [.signed, .signed, .signed]),
         .init(
             NormalizedDropout(epsilon: 1e-3, dropout: mask), [[3, 4, 5, 6], [6], [6], [6], [6]],
             [.signed, .signed, .positive, .positive, .signed]),
