@@ -1,0 +1,47 @@
+import Tensors
+
+// What convolutions multiply, as they are computed: the figures of cost models. Nothing is executed here.
+
+extension KernelContext {
+    /// The pass of a layer that is meant.
+    public enum ConvolutionPass: Sendable {
+        case forward
+        case inputGradient
+        case weightGradient
+    }
+
+    /// Multiply-adds of a convolution's matrix products as they are executed: with Winograd's algorithm 36 for each whole
+    /// or overhanging 4x4 tile and pair of channels, else one for each tap.
+    ///
+    /// - Parameters:
+    ///   - input: [N, H, W, Ci], of the layer, whichever pass is meant.
+    ///   - weights: [kh, kw, Ci, Co]
+    public static func convolution2DMultiplyAdds(
+        _ pass: ConvolutionPass, input: Shape, weights: Shape, geometry: ConvolutionGeometry
+    ) -> Int {
+        let extents = ConvolutionExtents(input: input, weights: weights, geometry: geometry)
+        guard ConvolutionMethod.automatic.isWinograd(extents) else {
+            return extents.smallCount * extents.patchCount * extents.smallChannels
+        }
+        return WinogradPlan.points * winograd(extents, pass).tileCount * extents.bigChannels * extents.smallChannels
+    }
+
+    /// Floats of weights that Winograd's algorithm makes of a convolution's weights, or, in a weight gradient, turns back
+    /// into it: 36 for each pair of channels. 0 where it is not used.
+    public static func convolution2DTransformedWeightCount(
+        _ pass: ConvolutionPass, input: Shape, weights: Shape, geometry: ConvolutionGeometry
+    ) -> Int {
+        let extents = ConvolutionExtents(input: input, weights: weights, geometry: geometry)
+        guard ConvolutionMethod.automatic.isWinograd(extents) else { return 0 }
+        let plan = winograd(extents, pass)
+        return WinogradPlan.points * plan.weightCount * plan.strandCount
+    }
+
+    private static func winograd(_ extents: ConvolutionExtents, _ pass: ConvolutionPass) -> WinogradPlan {
+        switch pass {
+        case .forward: WinogradPlan(extents, .forward)
+        case .inputGradient: WinogradPlan(extents, .inputGradient)
+        case .weightGradient: WinogradPlan(extents, .weightGradient)
+        }
+    }
+}
