@@ -35,7 +35,7 @@ public struct StepWork: Sendable, Equatable {
         let size = MemoryLayout<Float>.stride
         // Parameters and state are read and written, gradients read.
         optimizerBytes = Double((3 + 2 * optimizerStates) * parameterCount * size)
-        arenaByteCount = MemoryPlan(training: graph, kernels: kernels).arenaCount * size
+        arenaByteCount = MemoryPlan(outsideOf: graph, kernels: kernels).arenaCount * size
         let statisticCount = Self.end(graph.statistics.map { ($0.offset, $0.shape.count) })
         stateByteCount = ((2 + optimizerStates) * parameterCount + 3 * statisticCount) * size
     }
@@ -47,8 +47,9 @@ public struct StepWork: Sendable, Equatable {
 
 extension MemoryPlan {
     /// The plan of an executor whose caller has memory for all parameters, statistics and gradients.
-    init(training graph: Graph, kernels: KernelContext) {
-        let external = graph.parameters.map(\.value) + graph.buffers.map(\.value) + graph.parameterGradients
+    init(outsideOf graph: Graph, kernels: KernelContext) {
+        let external =
+            graph.parameters.map(\.value) + graph.buffers.map(\.value) + graph.parameterGradients
             + graph.statistics.map(\.value)
         self.init(graph: graph, external: Set(external), kernels: kernels, reuse: true, keepsPacked: false)
     }
