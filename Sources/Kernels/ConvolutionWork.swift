@@ -26,17 +26,6 @@ extension KernelContext {
         return WinogradPlan.points * winograd(extents, pass).tileCount * extents.bigChannels * extents.smallChannels
     }
 
-    /// Floats of weights that Winograd's algorithm makes of a convolution's weights, or, in a weight gradient, turns back
-    /// into it: 36 for each pair of channels. 0 where it is not used.
-    public static func convolution2DTransformedWeightCount(
-        _ pass: ConvolutionPass, input: Shape, weights: Shape, geometry: ConvolutionGeometry
-    ) -> Int {
-        let extents = ConvolutionExtents(input: input, weights: weights, geometry: geometry)
-        guard ConvolutionMethod.automatic.isWinograd(extents) else { return 0 }
-        let plan = winograd(extents, pass)
-        return WinogradPlan.points * plan.weightCount * plan.strandCount
-    }
-
     private static func winograd(_ extents: ConvolutionExtents, _ pass: ConvolutionPass) -> WinogradPlan {
         switch pass {
         case .forward: WinogradPlan(extents, .forward)
