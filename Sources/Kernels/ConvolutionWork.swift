@@ -10,8 +10,8 @@ extension KernelContext {
         case weightGradient
     }
 
-    /// Multiply-adds of a convolution's matrix products as they are executed: with Winograd's algorithm 36 for each whole
-    /// or overhanging 4x4 tile and pair of channels, else one for each tap.
+    /// Multiply-adds of a convolution's matrix products as they are executed: with Winograd's algorithm 36 for each 4x4
+    /// tile, whole or overhanging, and pair of channels, else one for each tap.
     ///
     /// - Parameters:
     ///   - input: [N, H, W, Ci], of the layer, whichever pass is meant.

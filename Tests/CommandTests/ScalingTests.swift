@@ -48,7 +48,9 @@ extension CommandTests {
             let dots = reader.counts["title", default: 0]
             #expect(dots > 3 && reader.counts["circle"] == dots + 2)
             let text = reader.lines.joined(separator: "\n")
-            for word in ["\(command), 32x48, batch 2", "2 cores", "operations per byte", "GFLOP/s", "GB/s", "Winograd"] {
+            for word in [
+                "\(command), 32x48, batch 2", "2 cores", "operations per byte", "GFLOP/s", "GB/s", "Winograd",
+            ] {
                 #expect(text.contains(word), "\(word) in \(text)")
             }
             // What takes much of the time has a name. Little does where few operations are left out.

@@ -9,12 +9,12 @@ struct BenchScalingCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "scaling", abstract: "How time and memory of a training step grow with batch, size and width.",
         discussion: """
-            Steps are measured along three curves around batch 2 at 96x160: batches 1 to 12, sizes up to 384x672, and the \
-            network's width from 16 to 64. Each point is a process of its own, which gives the memory that it needs, and \
-            is measured in up to three rounds, of which the fastest step counts: other programs can only slow it down. \
+            Steps are measured along three curves around batch 2 at 96x160: batches 1 to 12, sizes up to 384x672, and \
+            the network's width from 16 to 64. Each point is a process of its own, which gives the memory that it needs, \
+            and is measured in up to three rounds, of which the fastest step counts: other programs can only slow it down. \
             Then a sum of four terms is fitted to the times, with coefficients that are not negative: multiply-adds as \
-            they are executed (with Winograd's algorithm, 36 for a 4x4 tile), bytes of the graph's nodes, nodes, and bytes \
-            of the optimizer. Terms, and the memory to compare with, come from the graph alone. Takes two or three \
+            they are executed (with Winograd's algorithm, 36 for a 4x4 tile), bytes of the graph's nodes, nodes, and \
+            bytes of the optimizer. Terms, and the memory to compare with, come from the graph alone. Takes two or three \
             minutes and 1.5 GB.
             Example: vergence bench scaling --threads 2 --json scaling.json
             """)
@@ -62,7 +62,9 @@ struct BenchScalingCommand: ParsableCommand {
         let channels = (given ?? setting?.standard).flatMap { Int($0) } ?? 0
         let states = try RunConfiguration().makeOptimizer(state: ModelState.empty(for: network)).stateArenas.count
         return try ScalingPoint.curves(hasWidth: setting != nil, channels: channels, quick: quick).map { point in
-            let settings = try model.settings.map(ModelOptions.pair).filter { $0.name != "width" || point.channels == nil }
+            let settings = try model.settings.map(ModelOptions.pair).filter {
+                $0.name != "width" || point.channels == nil
+            }
             let network = try NetworkRegistry.make(
                 model.model, settings: settings + (point.channels.map { [("width", "\($0)")] } ?? []))
             return Entry(

@@ -94,7 +94,8 @@ struct RooflinePicture {
     }
 
     private var roofText: String {
-        "\(BenchText.giga(limits.operationRate)) GFLOP/s of multiply-adds, \(BenchText.giga(limits.byteRate)) GB/s of memory"
+        "\(BenchText.giga(limits.operationRate)) GFLOP/s of multiply-adds, "
+            + "\(BenchText.giga(limits.byteRate)) GB/s of memory"
     }
 
     /// The decades, or halves of them, that hold all values.
@@ -240,14 +241,15 @@ struct RooflinePicture {
         return [
             swatch(x + 6, Self.colors.products), text(x + 18, y, "convolutions"),
             swatch(x + 116, Self.colors.rest), text(x + 128, y, "other kinds of operation"),
-            text(x + 300, y, "Names: kinds with more than \(BenchText.percent(Self.labelledShare)) of the time.", small),
+            text(
+                x + 300, y, "Names: kinds with more than \(BenchText.percent(Self.labelledShare)) of the time.", small),
             text(
                 x, y + 21,
                 "Area of a dot: share of the run's time. Bytes: inputs and outputs, each once." + leftOut, small),
             text(
                 x, y + 38,
-                "3x3 convolutions count direct operations: Winograd's algorithm needs a quarter of the products, and lifts "
-                    + "them above the roof.", small),
+                "3x3 convolutions count direct operations: Winograd's algorithm needs a quarter of the products, and "
+                    + "lifts them above the roof.", small),
         ]
     }
 

@@ -1,7 +1,7 @@
 /// Least squares with coefficients that are not negative: min |A·x − y|², x ≥ 0, for a handful of unknowns.
 ///
-/// The solution is the plain least squares of those columns whose coefficients are positive. With few columns all sets of
-/// them can be tried, which is exact and has no tolerance to choose.
+/// The solution is the plain least squares of those columns whose coefficients are positive. With few columns all sets
+/// of them can be tried, which is exact and has no tolerance to choose.
 public enum NonnegativeFit {
     /// - Parameters:
     ///   - rows: A, one array of `columns` numbers per measurement.
@@ -10,7 +10,9 @@ public enum NonnegativeFit {
     public static func relative(rows: [[Double]], values: [Double]) -> [Double] {
         precondition(rows.count == values.count && !rows.isEmpty, "\(rows.count) rows for \(values.count) values")
         precondition(values.allSatisfy { $0 > 0 && $0.isFinite }, "a relative error needs positive values: \(values)")
-        return solve(zip(rows, values).map { row, value in row.map { $0 / value } }, [Double](repeating: 1, count: values.count))
+        return solve(
+            zip(rows, values).map { row, value in row.map { $0 / value } },
+            [Double](repeating: 1, count: values.count))
     }
 
     /// - Returns: x for the smallest sum of squared errors.
