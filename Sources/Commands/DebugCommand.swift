@@ -41,10 +41,12 @@ struct ModelOptions: ParsableArguments {
 struct MachineOptions: ParsableArguments {
     @Option(help: "Compute threads; 0 = the cores this process may use.")
     var threads = 0
+    @Option(help: "Operands of convolutions: float32 or bf16.")
+    var precision = Precision.float32
 
     func kernels() throws -> KernelContext {
         guard (0...4096).contains(threads) else { throw Failure(.usage, "--threads \(threads): give 0…4096") }
-        return Machine.kernels(threads: threads, ranksOnHost: 1)
+        return Machine.kernels(threads: threads, ranksOnHost: 1, precision: precision)
     }
 }
 
@@ -86,6 +88,7 @@ struct DebugStepCommand: ParsableCommand {
 }
 
 extension DebugStep.Mode: ExpressibleByArgument {}
+extension Precision: ExpressibleByArgument {}
 
 struct TrajectoryCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

@@ -14,7 +14,9 @@ enum DryRun {
             laneBatch: configuration.laneBatch)
         let estimate = try MemoryEstimate(
             network: network, data: data, ranks: ranks,
-            kernels: Machine.kernels(threads: configuration.threads, ranksOnHost: ranks), configuration: configuration)
+            kernels: Machine.kernels(
+                threads: configuration.threads, ranksOnHost: ranks, precision: configuration.precision),
+            configuration: configuration)
         let steps = configuration.steps > 0 ? configuration.steps : configuration.epochs * order.stepsPerEpoch
         let parts = estimate.parts.map { "\($0.name) \($0.byteCount >> 20)" }.joined(separator: ", ")
         Swift.print(ConfigurationFile.text(configuration), terminator: "")

@@ -100,6 +100,7 @@ struct TrainCommand: ParsableCommand {
 
     struct RecordOptions: ParsableArguments {
         @Option(help: help("threads")) var threads: String?
+        @Option(help: help("precision")) var precision: String?
         @Option(help: help("checkpoint-every")) var checkpointEvery: String?
         @Option(help: help("validate-every")) var validateEvery: String?
         @Option(help: help("samples")) var samples: String?
@@ -107,7 +108,7 @@ struct TrainCommand: ParsableCommand {
 
         var given: [(String, String?)] {
             [
-                ("threads", threads), ("checkpoint-every", checkpointEvery), ("validate-every", validateEvery),
+                ("threads", threads), ("precision", precision), ("checkpoint-every", checkpointEvery), ("validate-every", validateEvery),
                 ("samples", samples), ("check-nan", checkNaN ? "true" : nil),
             ]
         }

@@ -63,7 +63,8 @@ enum TrainingRanks {
     private static func runOne(
         _ configuration: RunConfiguration, resume: Bool, ranksOnHost: Int, _ communication: CommunicationThread
     ) throws -> TrainingSession.Outcome {
-        let kernels = Machine.kernels(threads: configuration.threads, ranksOnHost: ranksOnHost)
+        let kernels = Machine.kernels(
+            threads: configuration.threads, ranksOnHost: ranksOnHost, precision: configuration.precision)
         defer { kernels.pool.shutDown() }
         let isFirst = communication.communicator.rank == 0
         let console = isFirst ? try TrainingConsole(configuration, resume: resume) : nil

@@ -98,8 +98,9 @@ struct WinogradPlan {
     var outputPlane: Int { roundUp(block * outputChannels, to: 16) + 16 }
     /// One transformed and packed weight matrix.
     var packedPlane: Int { inputChannels * roundUp(outputChannels, to: Int(CK_PANEL)) }
-    /// Transformed gradient of the weights.
-    var gradientCount: Int { roundUp(Self.points * weightCount, to: 16) }
+    /// Transformed gradient of the weights of one strand: the strands' follow one another without a gap.
+    var gradientCount: Int { Self.points * weightCount }
+    var gradientsCount: Int { roundUp(strandCount * gradientCount, to: 16) }
     var zerosCount: Int { roundUp(max(inputChannels, outputChannels), to: 16) }
     var blockCount: Int { Self.points * (inputPlane + outputPlane) }
 
@@ -114,7 +115,7 @@ struct WinogradPlan {
     }
 
     func weightGradientWorkspaceCount(threadCount: Int) -> Int {
-        zerosCount + strandCount * gradientCount + (isFused ? threadCount : 1) * blockCount
+        zerosCount + gradientsCount + (isFused ? threadCount : 1) * blockCount
     }
 
     func inputTiles(channels: Int) -> ck_tiles {
@@ -194,7 +195,7 @@ extension KernelContext {
                 b: transformed + point * plan.packedPlane, b_panel: plan.inputChannels * Int(CK_PANEL),
                 b_depth: Int(CK_PANEL), c: products + point * plan.outputPlane, c_row: plan.outputChannels, bias: nil,
                 accumulate: 0, relu: 0)
-            kernels.pointee.product(&product)
+            self.multiply(&product)
         }
 
         if plan.isFused {
@@ -260,7 +261,7 @@ extension KernelContext {
         let (kernels, points) = (kernels, WinogradPlan.points)
         let zeros = workspace
         let parts = workspace + plan.zerosCount
-        let scratch = parts + plan.strandCount * plan.gradientCount
+        let scratch = parts + plan.gradientsCount
         zeros.update(repeating: 0, count: plan.zerosCount)
         let count = plan.weightCount
 
@@ -285,7 +286,7 @@ extension KernelContext {
                 a: planes + point * plan.inputPlane, a_row: 1, a_depth: plan.inputChannels,
                 b: gradients + point * plan.outputPlane, b_panel: Int(CK_PANEL), b_depth: plan.outputChannels,
                 c: part + point * count, c_row: plan.outputChannels, bias: nil, accumulate: isFirst ? 0 : 1, relu: 0)
-            kernels.pointee.product(&product)
+            self.multiply(&product)
         }
 
         if plan.isFused {

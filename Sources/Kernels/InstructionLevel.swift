@@ -1,7 +1,7 @@
 import CKernels
 
-/// A set of instructions that the kernels are compiled for. Elementwise and reduction kernels give the same bits at every
-/// level; matrix products do not.
+/// A set of instructions that the kernels are compiled for. Levels that fuse multiply-add give each other's bits in all
+/// kernels; others differ from them in products, Winograd transforms and depthwise convolutions only.
 public enum InstructionLevel: Int, CaseIterable, Comparable, Sendable, CustomStringConvertible {
     /// The baseline: SSE2 on x86-64, whatever the compiler assumes elsewhere.
     case sse = 0
@@ -22,6 +22,9 @@ public enum InstructionLevel: Int, CaseIterable, Comparable, Sendable, CustomStr
         case .neon: "neon"
         }
     }
+
+    /// Whether products are added without rounding them first.
+    public var fusesMultiplyAdd: Bool { self != .sse }
 
     public init?(name: String) {
         guard let level = Self.allCases.first(where: { $0.name == name }) else { return nil }

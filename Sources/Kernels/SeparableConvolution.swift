@@ -177,7 +177,7 @@ extension KernelContext {
                         input.base + below * width * ci, count: min(next, image + height - below) * width * ci)
                     product.ahead.1 = ck_ahead(output.base + end * width * co, count: next * width * co)
                 }
-                kernels.pointee.product(&product)
+                multiply(&product)
             }
         }
     }
@@ -314,7 +314,7 @@ extension KernelContext {
                 product.ahead.0 = ck_ahead(site.outputGradient.base + offset, count: count)
                 if let output = site.output { product.ahead.1 = ck_ahead(output.base + offset, count: count) }
             }
-            kernels.pointee.product(&product)
+            multiply(&product)
             // Rows of the strip itself count for the weights.
             let own = max(row, first)..<max(max(row, first), min(next, last))
             if !own.isEmpty {
@@ -339,7 +339,7 @@ extension KernelContext {
                     weights.ahead.1 = ck_ahead(
                         gradient.base + max(first, row - margin) * width * ci, count: own.count * width * ci)
                 }
-                kernels.pointee.product(&weights)
+                multiply(&weights)
                 kernels.pointee.column_sums(ownOuter, own.count * width, co, walk.biasSums)
                 kernels.pointee.depthwise_weight_gradient(
                     source, sourceRow, walk.inner, row - 2 * margin, walk.depthwiseSums, own.lowerBound,

@@ -167,7 +167,7 @@ extension KernelContext {
     }
 
     public func upsampleSum(_ sum: UpsampleSum, packed biasRow: UnsafePointer<Float>) {
-        let (kernels, panel) = (kernels, Int(CK_PANEL))
+        let panel = Int(CK_PANEL)
         let (batch, height, width, channels) = (
             sum.output.shape[0], sum.output.shape[1], sum.output.shape[2], sum.output.shape[3]
         )
@@ -198,7 +198,7 @@ extension KernelContext {
                             c: sum.output.base + (picture * height + small * shape.scale + kernelRow) * row,
                             c_row: shape.run, bias: index == 0 && hasBias ? biasRow : nil,
                             accumulate: index > 0 || sum.base != nil ? 1 : 0, relu: 0)
-                        kernels.pointee.product(&product)
+                        multiply(&product)
                     }
                 }
                 packedTerm += roundUp(shape.scale * shape.packedRow, to: 16)
@@ -279,7 +279,7 @@ extension KernelContext {
                     product.ahead.0 = ck_ahead(
                         outputGradient.base + (min(row + 1, picture + last - 1) * shape.scale + kernelRow) * bigRow,
                         count: bigRow)
-                    kernels.pointee.product(&product)
+                    multiply(&product)
                 }
             }
         }
@@ -327,7 +327,7 @@ extension KernelContext {
                         base: outputGradient.base + (end * shape.scale + kernelRow) * bigRow,
                         stride: shape.scale * bigRow, floats: bigRow, rows: next)
                 }
-                kernels.pointee.product(&product)
+                multiply(&product)
             }
         }
         let patches = patches

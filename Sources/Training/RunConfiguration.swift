@@ -1,4 +1,5 @@
 import Basics
+import Kernels
 import Models
 
 /// Everything that decides what a training run computes and keeps, as one value: resolved from defaults, a file and the
@@ -43,6 +44,7 @@ public struct RunConfiguration: Sendable, Equatable {
     public var gamma = 0.0
 
     public var threads = 0
+    public var precision = Precision.float32
     public var checkpointEvery = 200
     public var validateEvery = 1
     public var samples = 4
@@ -102,6 +104,7 @@ extension RunConfiguration {
         integer(
             "threads", "machine", "compute threads per rank; 0 = the cores this rank may use", \.threads, 0...4096,
             mayChange: true),
+        choice("precision", "machine", "operands of convolutions: float32 or bf16", \.precision),
         integer(
             "checkpoint-every", "records", "steps between checkpoints", \.checkpointEvery, 1...Int.max, mayChange: true),
         integer(

@@ -19,12 +19,12 @@ import Threads
     }
 
     /// An independent look at the plan: walks the nodes and asserts that nobody's memory is overwritten while needed.
-    @Test(arguments: [NetworkGraph.Purpose.training, .evaluation, .prediction, .calibration])
-    func liveBuffersNeverOverlap(_ purpose: NetworkGraph.Purpose) throws {
+    @Test(arguments: [NetworkGraph.Purpose.training, .evaluation, .prediction, .calibration], [false, true])
+    func liveBuffersNeverOverlap(_ purpose: NetworkGraph.Purpose, keepsPacked: Bool) throws {
         let graph = try Self.smallGraph(purpose)
         let plan = MemoryPlan(
             graph: graph, external: Set(graph.parameters.map(\.value) + graph.buffers.map(\.value)),
-            kernels: Self.kernels(2), reuse: true)
+            kernels: Self.kernels(2), reuse: true, keepsPacked: keepsPacked)
         // The owner of each float: simulate execution with every element tagged by the value it belongs to.
         var owner = [Int](repeating: -1, count: plan.arenaCount)
         func span(_ value: Graph.ValueID) -> Range<Int>? {
@@ -38,20 +38,28 @@ import Threads
                 guard let span = span(input) else { continue }
                 #expect(span.allSatisfy { owner[$0] == input.index }, "node \(index) reads memory that was overwritten")
             }
-            if let block = plan.workspaceBlock[index] {
+            for block in [plan.workspaceBlock[index], plan.packedBlock[index]].compactMap(\.self) {
                 let workspace = plan.blocks[block]
                 let range = workspace.offset..<(workspace.offset + workspace.count)
                 for value in node.inputs + node.outputs {
                     #expect(span(value)?.overlaps(range) != true, "workspace of node \(index) overlaps an operand")
                 }
-                for i in range { owner[i] = -2 }
+                // Packed weights that are kept must never be overwritten.
+                let mark = keepsPacked && block == plan.packedBlock[index] ? -3 - index : -2
+                for i in range {
+                    #expect(owner[i] > -3, "node \(index) overwrites packed weights")
+                    owner[i] = mark
+                }
             }
             for (position, output) in node.outputs.enumerated() {
                 guard let span = span(output) else { continue }
                 for other in node.outputs.dropFirst(position + 1) {
                     #expect(span.overlaps(self.range(other, plan, graph)) == false)
                 }
-                for i in span { owner[i] = output.index }
+                for i in span {
+                    #expect(owner[i] > -3, "node \(index) overwrites packed weights")
+                    owner[i] = output.index
+                }
             }
         }
         for input in graph.inputs {
@@ -71,8 +79,8 @@ import Threads
 
     @Test func planIsCloseToTheLowerBound() throws {
         let graph = try Self.smallGraph(.training)
-        let plan = MemoryPlan(graph: graph, external: [], kernels: Self.kernels(1), reuse: true)
-        let naive = MemoryPlan(graph: graph, external: [], kernels: Self.kernels(1), reuse: false)
+        let plan = MemoryPlan(graph: graph, external: [], kernels: Self.kernels(1), reuse: true, keepsPacked: false)
+        let naive = MemoryPlan(graph: graph, external: [], kernels: Self.kernels(1), reuse: false, keepsPacked: false)
         #expect(Double(plan.arenaCount) <= 1.1 * Double(plan.lowerBound))
         #expect(plan.arenaCount < naive.arenaCount / 2)
     }

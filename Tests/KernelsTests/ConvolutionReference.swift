@@ -270,26 +270,29 @@ struct LayerRun {
     }
 
     /// Compares what `run` left behind with the reference, at up to `samples` elements of each result.
-    func check(samples: Int = 400, withBias: Bool = true, activation: Activation = .none) {
+    func check(
+        samples: Int = 400, withBias: Bool = true, activation: Activation = .none, isWinograd: Bool = false
+    ) {
         let forward = LayerReference(
             layer: layer, big: input.base, small: input.base, weights: weights.base)
         let backward = LayerReference(
             layer: layer, big: layer.isTransposed ? outputGradient.base : input.base,
             small: layer.isTransposed ? input.base : outputGradient.base, weights: weights.base)
-        compare("output", output, samples) {
+        compare("output", output, samples, isWinograd) {
             var sum = layer.isTransposed ? forward.bigElement($0) : forward.smallElement($0)
             if withBias { sum.add(bias.base[$0 % layer.co], 1) }
             if activation == .relu { sum.value = max(0, sum.value) }
             return sum
         }
-        compare("input gradient", inputGradient, samples) {
+        compare("input gradient", inputGradient, samples, isWinograd) {
             layer.isTransposed ? backward.smallElement($0) : backward.bigElement($0)
         }
-        compare("weight gradient", weightGradient, samples) { backward.weightElement($0) }
+        compare("weight gradient", weightGradient, samples, isWinograd) { backward.weightElement($0) }
     }
 
     private func compare(
-        _ name: String, _ tensor: GuardedTensor, _ samples: Int, _ reference: (Int) -> LayerReference.Sum
+        _ name: String, _ tensor: GuardedTensor, _ samples: Int, _ isWinograd: Bool,
+        _ reference: (Int) -> LayerReference.Sum
     ) {
         let count = tensor.shape.count
         // A step prime to most extents, so that samples meet all borders, rows and channels; the last element too.
@@ -302,6 +305,7 @@ struct LayerRun {
             let ratio = error / (sum.magnitude + 1e-30)
             worst = max(worst, ratio.isNaN ? .infinity : ratio)
         }
-        #expect(worst < 4e-6, "\(name) of \(layer.testDescription): relative error \(worst)")
+        // A sum's rounding is bounded by its own terms; Winograd's also by those of its neighbours in the tile.
+        #expect(worst < (isWinograd ? 1.2e-5 : 4e-6), "\(name) of \(layer.testDescription): relative error \(worst)")
     }
 }

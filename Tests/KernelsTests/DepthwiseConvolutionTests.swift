@@ -58,7 +58,7 @@ struct DepthwiseCase: CustomTestStringConvertible, Sendable {
         }
         let shape: Shape = [t.n, t.h, t.w, t.c]
         let kernel: Shape = [t.kh, t.kw, t.c]
-        let forward = everywhere("forward") { context in
+        let forward = everywhere("forward", multiplies: true) { context in
             let output = Guarded(shape, misalignment: 1)
             context.depthwiseConvolution2D(
                 Guarded(shape, misalignment: 2, x).view, weights: Guarded(kernel, misalignment: 3, w).view,
@@ -67,7 +67,7 @@ struct DepthwiseCase: CustomTestStringConvertible, Sendable {
             return output.values
         }
         expectClose(forward, y, tolerance: 4e-6, "forward")
-        let inputGradient = everywhere("input gradient") { context in
+        let inputGradient = everywhere("input gradient", multiplies: true) { context in
             let output = Guarded(shape)
             context.depthwiseConvolution2DInputGradient(
                 outputGradient: Guarded(shape, dy).view, weights: Guarded(kernel, w).view, inputGradient: output.view)
@@ -75,7 +75,7 @@ struct DepthwiseCase: CustomTestStringConvertible, Sendable {
             return output.values
         }
         expectClose(inputGradient, dx, tolerance: 4e-6, "input gradient")
-        let weightGradient = everywhere("weight gradient") { context in
+        let weightGradient = everywhere("weight gradient", multiplies: true) { context in
             let output = Guarded(kernel)
             let count = context.depthwiseConvolution2DWeightGradientWorkspaceCount(
                 inputShape: shape, kernelHeight: t.kh, kernelWidth: t.kw, threadCount: context.pool.threadCount)

@@ -59,11 +59,14 @@ final class Guarded {
     }
 }
 
-/// Runs `body` at every level with 1, 2 and 3 threads, expects the same bits everywhere, and returns them.
+/// Runs `body` at every level with 1, 2 and 3 threads, expects the same bits everywhere, and returns those of the best
+/// level. `multiplies`: kernels that use fused multiply-add where they can; levels without it agree among themselves, and
+/// with the others to 1e-5 of the largest value.
 func everywhere(
-    _ label: String = "", sourceLocation: SourceLocation = #_sourceLocation, _ body: (KernelContext) -> [Float]
+    _ label: String = "", multiplies: Bool = false, sourceLocation: SourceLocation = #_sourceLocation,
+    _ body: (KernelContext) -> [Float]
 ) -> [Float] {
-    var first: [Float]?
+    var found: [Bool: [Float]] = [:]
     for threadCount in 1...3 {
         let pool = ForkJoinPool(threadCount: threadCount, spinMicroseconds: 20)
         defer { pool.shutDown() }
@@ -71,8 +74,9 @@ func everywhere(
             let scope = Scope()
             let result = Scope.$current.withValue(scope) { body(KernelContext(pool: pool, level: level)) }
             withExtendedLifetime(scope) {}
-            guard let expected = first else {
-                first = result
+            let kind = level.fusesMultiplyAdd || !multiplies
+            guard let expected = found[kind] else {
+                found[kind] = result
                 continue
             }
             // Debug builds loop slowly: the usual case first.
@@ -85,7 +89,12 @@ func everywhere(
                 sourceLocation: sourceLocation)
         }
     }
-    return first ?? []
+    if let fused = found[true], let separate = found[false] {
+        let largest = fused.reduce(Float.leastNormalMagnitude) { max($0, abs($1)) }
+        let worst = zip(fused, separate).reduce(Float(0)) { max($0, abs($1.0 - $1.1)) }
+        #expect(worst <= 1e-5 * largest, "\(label): levels differ by \(worst)", sourceLocation: sourceLocation)
+    }
+    return found[true] ?? found[false] ?? []
 }
 
 private func haveSameBytes(_ a: [Float], _ b: [Float]) -> Bool {

@@ -175,6 +175,15 @@ typedef struct ck_kernels {
 /// The table of a level, or null if this processor (or build) cannot run it.
 const ck_kernels *_Nullable ck_kernels_for(int level);
 
+/// How products of bfloat16 operands (rounded to nearest even, float32 sums) are computed: rounded copies for the float32
+/// kernels, pairs (AVX512-BF16), or tiles (AMX). Bits differ between them.
+enum { CK_BF16_ROUNDED = 0, CK_BF16_PAIRS = 1, CK_BF16_TILES = 2 };
+
+/// The fastest way that processor and system allow at a level. Asks Linux for the tile registers: call it before other
+/// threads start.
+int ck_bf16_best(int level);
+void ck_product_bf16(int way, const ck_kernels *kernels, const ck_product *p);
+
 // The same at every level: few numbers, plain double arithmetic in index order.
 
 /// output[i] = sum over chunks of partials[chunk * count + i].

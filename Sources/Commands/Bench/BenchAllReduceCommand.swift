@@ -86,7 +86,7 @@ struct BenchAllReduceCommand: ParsableCommand {
         _ network: any Network, _ communication: CommunicationThread
     ) throws -> [AllReduceBenchmark.Entry] {
         // Nothing is computed: one thread that need not spin.
-        let kernels = Machine.kernels(threads: 1, ranksOnHost: Int(Int32.max))
+        let kernels = Machine.kernels(threads: 1, ranksOnHost: Int(Int32.max), precision: .float32)
         defer { kernels.pool.shutDown() }
         return try AllReduceBenchmark.run(
             network, repetitions: repetitions, communication: communication, kernels: kernels)

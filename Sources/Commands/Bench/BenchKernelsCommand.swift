@@ -26,7 +26,8 @@ struct BenchKernelsCommand: ParsableCommand {
 
     func run() throws {
         let level = try chosenLevel()
-        let kernels = KernelContext(pool: try network.machine.kernels().pool, level: level)
+        let machine = try network.machine.kernels()
+        let kernels = KernelContext(pool: machine.pool, level: level, precision: machine.precision)
         for warning in Machine.warnings(threads: kernels.pool.threadCount, ranksOnHost: 1) { Console.warn(warning) }
         let size = network.size
         let entries = try KernelBenchmark.run(

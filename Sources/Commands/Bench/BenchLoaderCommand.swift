@@ -89,7 +89,7 @@ struct BenchLoaderCommand: ParsableCommand {
         guard (batch...4096).contains(pairs) else {
             throw Failure(.usage, "--pairs \(pairs): give \(batch)…4096, at least one batch")
         }
-        let kernels = Machine.kernels(threads: 0, ranksOnHost: 1)
+        let kernels = Machine.kernels(threads: 0, ranksOnHost: 1, precision: .float32)
         defer { kernels.pool.shutDown() }
         return try LoaderBenchmarkData.open(
             height: size.height, width: size.width, pairs: pairs, pool: kernels.pool)

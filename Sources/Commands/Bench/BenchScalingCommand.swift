@@ -104,8 +104,8 @@ struct BenchScalingCommand: ParsableCommand {
         process.arguments =
             [
                 "bench", "train-step", "--model", model.model, "--batch", "\(point.batch)", "--size",
-                "\(point.height)x\(point.width)", "--threads", "\(threads)", "--repetitions", "3", "--no-limits",
-                "--json", "-",
+                "\(point.height)x\(point.width)", "--threads", "\(threads)", "--precision",
+                machine.precision.rawValue, "--repetitions", "3", "--no-limits", "--json", "-",
             ] + settings.flatMap { ["--set", $0] }
         let (output, errors) = (Pipe(), Pipe())
         process.standardOutput = output

@@ -7,7 +7,7 @@ import Tensors
 /// example fails.
 enum Examples {
     static let all: [OperationExample] =
-        convolutions + normalisation + pointwise + arrangement + stereo
+        convolutions + normalisation + pointwise + arrangement + stereo + fused
 }
 
 private func geometry(_ kernel: Int, stride: Int = 1, padding: Int) -> ConvolutionGeometry {
