@@ -46,18 +46,35 @@ public final class TreeReducer: @unchecked Sendable {
         fold = LaneFold(lanes: lanes, range: shares[rank])
         partialCounts = subtrees.map(\.count)
         additions = Self.additions(among: subtrees.flatMap { $0 }, lanes: lanes)
-        let ours = partialCounts[rank]
-        let all = partialCounts.reduce(0, +)
-        // A piece is at most 16 floats longer than its even share. One subtree is sent from where it lies.
-        send = FloatArena(count: world == 1 || ours == 1 ? 0 : ours * longestSpan)
-        receive = FloatArena(count: (all - ours) * (longestSpan / world + 32))
-        sources.reserveCapacity(all)
+        let counts = Self.bufferCounts(partialCounts: partialCounts, rank: rank, longestSpan: longestSpan)
+        send = FloatArena(count: counts.send)
+        receive = FloatArena(count: counts.receive)
+        sources.reserveCapacity(partialCounts.reduce(0, +))
         sendCounts = [Int](repeating: 0, count: world)
         sendOffsets = sendCounts
         receiveCounts = sendCounts
         receiveOffsets = sendCounts
         pieceCounts = sendCounts
         pieceOffsets = sendCounts
+    }
+
+    /// Floats of the buffers that a rank sends from and receives into.
+    private static func bufferCounts(partialCounts: [Int], rank: Int, longestSpan: Int) -> (send: Int, receive: Int) {
+        let world = partialCounts.count
+        let ours = partialCounts[rank]
+        // A piece is at most 16 floats longer than its even share. One subtree is sent from where it lies.
+        let send = world == 1 || ours == 1 ? 0 : ours * longestSpan
+        return (send, (partialCounts.reduce(0, +) - ours) * (longestSpan / world + 32))
+    }
+
+    /// Floats that a reducer of a rank would take, for estimates.
+    /// - Throws: `Failure` (usage) if there are fewer lanes than ranks.
+    public static func bufferCount(rank: Int, worldSize: Int, lanes: Int, longestSpan: Int) throws -> Int {
+        let counts = try (0..<worldSize).map {
+            LaneTree.subtrees(of: lanes, within: try LaneTree.share(rank: $0, worldSize: worldSize, lanes: lanes)).count
+        }
+        let buffers = bufferCounts(partialCounts: counts, rank: rank, longestSpan: longestSpan)
+        return buffers.send + buffers.receive
     }
 
     /// Writes the mean over all lanes to `result` on every rank.

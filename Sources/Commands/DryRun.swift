@@ -13,9 +13,12 @@ enum DryRun {
             seed: configuration.seed, recordCount: data.dataSet.count(.train), lanes: configuration.lanes,
             laneBatch: configuration.laneBatch)
         let estimate = try MemoryEstimate(
-            network: network, laneBatch: configuration.laneBatch, height: data.height, width: data.width,
-            kernels: Machine.kernels(threads: configuration.threads, ranksOnHost: ranks, precision: configuration.precision), configuration: configuration)
+            network: network, data: data, ranks: ranks,
+            kernels: Machine.kernels(
+                threads: configuration.threads, ranksOnHost: ranks, precision: configuration.precision),
+            configuration: configuration)
         let steps = configuration.steps > 0 ? configuration.steps : configuration.epochs * order.stepsPerEpoch
+        let parts = estimate.parts.map { "\($0.name) \($0.byteCount >> 20)" }.joined(separator: ", ")
         Swift.print(ConfigurationFile.text(configuration), terminator: "")
         Swift.print(
             """
@@ -23,7 +26,8 @@ enum DryRun {
             records: \(data.dataSet.count(.train)) train, \(data.dataSet.count(.val)) val, \(data.height)x\(data.width)
             steps: \(steps), \(order.stepsPerEpoch) per epoch, \(order.globalBatch) pairs each
             parameters: \(estimate.parameterCount)
-            memory per rank: about \(estimate.byteCount >> 20) MB, of which \(estimate.arenaByteCount >> 20) MB activations
+            memory per rank: about \(estimate.byteCount >> 20) MB at most
+                (\(parts))
             one lane takes \(rounded(estimate.laneSeconds)) s on this machine now: about \
             \(rounded(estimate.laneSeconds * Double((configuration.lanes + ranks - 1) / ranks) * Double(steps))) s for \
             all steps at \(ranks) rank\(ranks == 1 ? "" : "s")

@@ -17,6 +17,9 @@ public protocol Runnable: Operation {
     func bind(_ site: BindingSite) -> BoundStep
     /// Floating-point operations of one run (a multiply-add counts as two), for profiles.
     func floatOperationCount(inputs: [Shape], outputs: [Shape]) -> Int
+    /// Multiply-adds of one run as they are executed, for cost models: half the operations, except where an algorithm
+    /// needs fewer products than the direct way.
+    func executedMultiplyAdds(inputs: [Shape], outputs: [Shape]) -> Int
     /// Bytes that one run reads and writes at least, for profiles: each input and output once, unless overridden.
     func byteCount(inputs: [Shape], outputs: [Shape]) -> Int
 }
@@ -28,6 +31,9 @@ extension Runnable {
     public var inPlaceCandidates: [(output: Int, input: Int)] { [] }
     public func floatOperationCount(inputs: [Shape], outputs: [Shape]) -> Int {
         outputs.reduce(0) { $0 + $1.count }
+    }
+    public func executedMultiplyAdds(inputs: [Shape], outputs: [Shape]) -> Int {
+        floatOperationCount(inputs: inputs, outputs: outputs) / 2
     }
     public func byteCount(inputs: [Shape], outputs: [Shape]) -> Int {
         (inputs + outputs).reduce(0) { $0 + $1.count } * MemoryLayout<Float>.stride

@@ -92,6 +92,10 @@ public struct Conv2D: Runnable {
     public func floatOperationCount(inputs: [Shape], outputs: [Shape]) -> Int {
         2 * outputs[0].count * geometry.kernelHeight * geometry.kernelWidth * inputs[0][3]
     }
+
+    public func executedMultiplyAdds(inputs: [Shape], outputs: [Shape]) -> Int {
+        KernelContext.convolution2DMultiplyAdds(.forward, input: inputs[0], weights: inputs[1], geometry: geometry)
+    }
 }
 
 /// outputGradient [N, Ho, Wo, Co], weights [kh, kw, Ci, Co] → gradient of the input [N, H, W, Ci]
@@ -134,6 +138,11 @@ public struct Conv2DInputGradient: Runnable {
     public func floatOperationCount(inputs: [Shape], outputs: [Shape]) -> Int {
         2 * inputs[0].count * geometry.kernelHeight * geometry.kernelWidth * inputShape[3]
     }
+
+    public func executedMultiplyAdds(inputs: [Shape], outputs: [Shape]) -> Int {
+        KernelContext.convolution2DMultiplyAdds(
+            .inputGradient, input: inputShape, weights: inputs[1], geometry: geometry)
+    }
 }
 
 /// input [N, H, W, Ci], outputGradient [N, Ho, Wo, Co] → gradient of the weights [kh, kw, Ci, Co]
@@ -169,6 +178,11 @@ public struct Conv2DWeightGradient: Runnable {
 
     public func floatOperationCount(inputs: [Shape], outputs: [Shape]) -> Int {
         2 * inputs[1].count * geometry.kernelHeight * geometry.kernelWidth * inputs[0][3]
+    }
+
+    public func executedMultiplyAdds(inputs: [Shape], outputs: [Shape]) -> Int {
+        KernelContext.convolution2DMultiplyAdds(
+            .weightGradient, input: inputs[0], weights: outputs[0], geometry: geometry)
     }
 }
 

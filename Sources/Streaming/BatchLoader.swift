@@ -26,6 +26,13 @@ public final class BatchLoader: @unchecked Sendable {
             self.height = height
             self.width = width
         }
+
+        /// Bytes that a loader of `taskCount` batches keeps: those loaded ahead, and the one in use.
+        public func byteCount(largestBatch: Int, taskCount: Int) -> Int {
+            min(prefetch + 1, taskCount)
+                * LaneBatch.byteCount(
+                    capacity: largestBatch, height: height, width: width, hasDisparity: wantsDisparity)
+        }
     }
 
     private let core: LoaderCore

@@ -26,6 +26,11 @@ public final class LaneBatch: @unchecked Sendable {
         disparityArena = hasDisparity ? FloatArena(count: capacity * height * width) : nil
     }
 
+    /// Bytes of the buffers of one.
+    static func byteCount(capacity: Int, height: Int, width: Int, hasDisparity: Bool) -> Int {
+        capacity * height * width * (hasDisparity ? 7 : 6) * MemoryLayout<Float>.stride
+    }
+
     /// Number of samples, N.
     public var count: Int { samples.count }
 

@@ -1,5 +1,6 @@
 import Collectives
 import Graphs
+import Models
 import Tensors
 
 /// Combines the lanes of one step over this rank and all ranks, by the lane tree.
@@ -39,9 +40,22 @@ public final class LaneExchange {
         mean = FloatArena(count: lane.count)
         self.communication = communication
         // The last lane is folded from where it was computed.
-        partials = (0..<(fold.steps.dropLast().map { $0.buffer + 1 }.max() ?? 0)).map { _ in
-            FloatArena(count: lane.count)
-        }
+        partials = (0..<Self.partialCount(fold)).map { _ in FloatArena(count: lane.count) }
+    }
+
+    private static func partialCount(_ fold: LaneFold) -> Int {
+        fold.steps.dropLast().map { $0.buffer + 1 }.max() ?? 0
+    }
+
+    /// Floats that rank 0 of a world, whose share is the largest, keeps besides its lane: the mean, partial sums and
+    /// buffers of the exchange.
+    /// - Throws: `Failure` (usage) if there are fewer lanes than ranks.
+    static func floatCount(network: NetworkGraph, layout: ReducedLayout, lanes: Int, ranks: Int) throws -> Int {
+        let share = try LaneTree.share(rank: 0, worldSize: ranks, lanes: lanes)
+        let buckets = layout.buckets(of: network.graph, elementCount: bucketElementCount)
+        let exchange = try TreeReducer.bufferCount(
+            rank: 0, worldSize: ranks, lanes: lanes, longestSpan: buckets.map(\.range.count).max() ?? 0)
+        return (1 + partialCount(LaneFold(lanes: lanes, range: share))) * layout.count + exchange
     }
 
     private var isLastLane: Bool { finishedLanes == share.count - 1 }

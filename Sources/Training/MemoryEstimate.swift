@@ -1,21 +1,34 @@
 import Basics
+import Execution
 import Kernels
 import Models
+import Streaming
 import Tensors
 
-/// What a rank of a run will need, found by planning it and by running one lane on made-up pictures.
+/// What a rank of a run will need at most, found by planning it and by running one lane on made-up pictures.
 public struct MemoryEstimate: Sendable {
+    public struct Part: Sendable, Equatable {
+        public let name: String
+        public let byteCount: Int
+    }
+
     public let parameterCount: Int
     public let arenaByteCount: Int
-    /// Activations, parameters, gradients, partial sums and optimizer state.
-    public let byteCount: Int
+    /// What is held at the same time when most is.
+    public let parts: [Part]
     /// Time of one lane's forward and backward pass.
     public let laneSeconds: Double
 
+    /// Of all parts.
+    public var byteCount: Int { parts.reduce(0) { $0 + $1.byteCount } }
+
+    /// - Throws: what building the network and its optimizer throws; `Failure` (usage) if there are fewer lanes than
+    ///   ranks.
     public init(
-        network: any Network, laneBatch: Int, height: Int, width: Int, kernels: KernelContext,
-        configuration: RunConfiguration
+        network: any Network, data: TrainingData, ranks: Int, kernels: KernelContext, configuration: RunConfiguration
     ) throws {
+        let (height, width, laneBatch) = (data.height, data.width, configuration.laneBatch)
+        let size = MemoryLayout<Float>.stride
         let graph = try NetworkGraph(
             network, .training, batch: laneBatch, height: height, width: width, keepOutputs: false)
         let state = try ModelState.empty(for: network)
@@ -24,12 +37,63 @@ public struct MemoryEstimate: Sendable {
         let optimizer = try configuration.makeOptimizer(state: state)
         parameterCount = state.parameterCount
         arenaByteCount = engine.executor.arenaByteCount
-        var floats = state.parameterArena.count + 2 * engine.result.count
-        floats += optimizer.stateArenas.reduce(0) { $0 + $1.arena.count }
-        byteCount = arenaByteCount + floats * MemoryLayout<Float>.stride
+        let optimizerCount = optimizer.stateArenas.reduce(0) { $0 + $1.arena.count }
+        let stateCount =
+            state.parameterArena.count + 2 * state.trainingStatistics.count + engine.result.count + optimizerCount
+        let exchangeCount = try LaneExchange.floatCount(
+            network: graph, layout: engine.layout, lanes: configuration.lanes, ranks: ranks)
+
         try engine.run(.deterministic)
         let start = monotonicSeconds()
         try engine.run(.deterministic)
         laneSeconds = monotonicSeconds() - start
+        // What is not ours to plan: code, graphs, buffers of OpenBLAS. All arenas have been touched.
+        let program = (ProcessUsage.residentByteCount() ?? 0) - arenaByteCount - stateCount * size
+
+        let settings = BatchLoader.Settings(height: height, width: width)
+        // Evaluation and writing come one after the other, while the training loader waits with full hands.
+        let later = [
+            try Self.calibration(network, data: data, state: state, kernels: kernels, configuration: configuration),
+            try Self.validation(network, data: data, kernels: kernels),
+            // Tensors of a checkpoint are gathered in the layout of the file before they are written.
+            (state.parameterArena.count + optimizerCount) * size,
+        ]
+        parts = [
+            Part(name: "activations", byteCount: arenaByteCount),
+            Part(name: "parameters, gradients and optimizer", byteCount: stateCount * size),
+            Part(name: "partial sums and exchange", byteCount: exchangeCount * size),
+            Part(name: "batches loaded ahead", byteCount: settings.byteCount(largestBatch: laneBatch, taskCount: .max)),
+            Part(name: "evaluation or checkpoint", byteCount: later.max() ?? 0),
+            Part(name: "program", byteCount: max(0, program)),
+        ]
+    }
+
+    private static func calibration(
+        _ network: any Network, data: TrainingData, state: ModelState, kernels: KernelContext,
+        configuration: RunConfiguration
+    ) throws -> Int {
+        let count = min(data.dataSet.count(.train), Calibrator.recordLimit)
+        guard count > 0 else { return 0 }
+        let batch = min(configuration.laneBatch, count)
+        let arena = try arenaByteCount(network, .calibration, batch: batch, data: data, kernels: kernels)
+        return arena + state.trainingStatistics.count * MemoryLayout<Float>.stride
+            + BatchLoader.Settings(height: data.height, width: data.width)
+            .byteCount(largestBatch: batch, taskCount: count / batch)
+    }
+
+    private static func validation(_ network: any Network, data: TrainingData, kernels: KernelContext) throws -> Int {
+        let count = data.dataSet.count(.val)
+        guard count > 0 else { return 0 }
+        var settings = BatchLoader.Settings(height: data.height, width: data.width)
+        settings.wantsDisparity = data.hasDisparity
+        return try arenaByteCount(network, .evaluation, batch: 1, data: data, kernels: kernels)
+            + settings.byteCount(largestBatch: 1, taskCount: count)
+    }
+
+    private static func arenaByteCount(
+        _ network: any Network, _ purpose: NetworkGraph.Purpose, batch: Int, data: TrainingData, kernels: KernelContext
+    ) throws -> Int {
+        let graph = try NetworkGraph(network, purpose, batch: batch, height: data.height, width: data.width)
+        return MemoryPlan(outsideOf: graph.graph, kernels: kernels).arenaCount * MemoryLayout<Float>.stride
     }
 }

@@ -12,7 +12,7 @@ struct BenchCommand: ParsableCommand {
         discussion: "Example: vergence bench train-step --batch 6 --threads 2 --profile",
         subcommands: [
             BenchPeakCommand.self, BenchTrainStepCommand.self, BenchInferenceCommand.self, BenchKernelsCommand.self,
-            BenchLoaderCommand.self, BenchAllReduceCommand.self,
+            BenchLoaderCommand.self, BenchAllReduceCommand.self, BenchScalingCommand.self,
         ])
 }
 

@@ -70,6 +70,11 @@ public struct PairConv2D: Runnable {
     public func floatOperationCount(inputs: [Shape], outputs: [Shape]) -> Int {
         2 * outputs[0].count * geometry.kernelHeight * geometry.kernelWidth * (inputs[0][3] + inputs[1][3])
     }
+
+    public func executedMultiplyAdds(inputs: [Shape], outputs: [Shape]) -> Int {
+        KernelContext.convolution2DMultiplyAdds(
+            .forward, input: joinedShape(inputs[0], inputs[1]), weights: inputs[2], geometry: geometry)
+    }
 }
 
 /// outputGradient [N, Ho, Wo, Co], weights [kh, kw, C1 + C2, Co] → gradients of both pictures
@@ -111,6 +116,11 @@ public struct PairConv2DInputGradient: Runnable {
     public func floatOperationCount(inputs: [Shape], outputs: [Shape]) -> Int {
         2 * inputs[0].count * geometry.kernelHeight * geometry.kernelWidth * (firstShape[3] + secondShape[3])
     }
+
+    public func executedMultiplyAdds(inputs: [Shape], outputs: [Shape]) -> Int {
+        KernelContext.convolution2DMultiplyAdds(
+            .inputGradient, input: joinedShape(firstShape, secondShape), weights: inputs[1], geometry: geometry)
+    }
 }
 
 /// first [N, H, W, C1], second [N, H, W, C2], outputGradient [N, Ho, Wo, Co] → gradient of the weights
@@ -145,6 +155,11 @@ public struct PairConv2DWeightGradient: Runnable {
 
     public func floatOperationCount(inputs: [Shape], outputs: [Shape]) -> Int {
         2 * inputs[2].count * geometry.kernelHeight * geometry.kernelWidth * (inputs[0][3] + inputs[1][3])
+    }
+
+    public func executedMultiplyAdds(inputs: [Shape], outputs: [Shape]) -> Int {
+        KernelContext.convolution2DMultiplyAdds(
+            .weightGradient, input: joinedShape(inputs[0], inputs[1]), weights: outputs[0], geometry: geometry)
     }
 }
 

@@ -9,6 +9,8 @@ public struct OperationTiming: Sendable {
     public struct Work: Sendable, Hashable {
         /// A multiply-add counts as two. Convolutions count directly, whatever way they are computed.
         public let floatOperations: Double
+        /// As they are computed: Winograd's algorithm needs fewer.
+        public let executedMultiplyAdds: Double
         /// Inputs and outputs, each once.
         public let bytes: Double
 
@@ -18,6 +20,7 @@ public struct OperationTiming: Sendable {
             }
             let (inputs, outputs) = (node.inputs.map(graph.shape(of:)), node.outputs.map(graph.shape(of:)))
             floatOperations = Double(operation.floatOperationCount(inputs: inputs, outputs: outputs))
+            executedMultiplyAdds = Double(operation.executedMultiplyAdds(inputs: inputs, outputs: outputs))
             bytes = Double(operation.byteCount(inputs: inputs, outputs: outputs))
         }
     }
@@ -32,6 +35,7 @@ public struct OperationTiming: Sendable {
 
     public var nodeCount: Int { works.count }
     public var floatOperations: Double { works.reduce(0) { $0 + $1.floatOperations } }
+    public var executedMultiplyAdds: Double { works.reduce(0) { $0 + $1.executedMultiplyAdds } }
     public var bytes: Double { works.reduce(0) { $0 + $1.bytes } }
     public var floatOperationRate: Double { floatOperations / max(seconds, 1e-12) }
     public var byteRate: Double { bytes / max(seconds, 1e-12) }

@@ -12,13 +12,18 @@ public enum ProcessUsage {
     }
 
     /// The most memory that was resident at one time, bytes (`VmHWM`); nil where the system does not tell.
-    public static func peakResidentByteCount() -> Int? {
+    public static func peakResidentByteCount() -> Int? { status("VmHWM:") }
+
+    /// The memory that is resident now, bytes (`VmRSS`); nil where the system does not tell.
+    public static func residentByteCount() -> Int? { status("VmRSS:") }
+
+    private static func status(_ name: String) -> Int? {
         guard let descriptor = fopen("/proc/self/status", "r") else { return nil }
         defer { fclose(descriptor) }
         var line = [CChar](repeating: 0, count: 256)
         while fgets(&line, Int32(line.count), descriptor) != nil {
             let text = String(decoding: line.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
-            guard text.hasPrefix("VmHWM:") else { continue }
+            guard text.hasPrefix(name) else { continue }
             return text.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Int($0) }.map { $0 * 1024 }
         }
         return nil
