@@ -71,9 +71,11 @@ public enum LoaderBenchmark {
             }
             return monotonicSeconds() - start
         }
-        // The first epoch fills the system's cache, the second says how many batches make a fifth of a second.
+        // The first epoch fills the system's cache. Then so many batches that those loaded ahead count for little say how
+        // many epochs make a fifth of a second.
         _ = try load(order.stepsPerEpoch)
-        let epoch = try load(order.stepsPerEpoch)
+        let probe = max(order.stepsPerEpoch, 8 * settings.prefetch)
+        let epoch = try load(probe) * Double(order.stepsPerEpoch) / Double(probe)
         let batches = order.stepsPerEpoch * max(1, Int((0.2 / max(epoch, 1e-6)).rounded(.up)))
         var times: [Double] = []
         for _ in 0..<options.repetitions { times.append(try load(batches)) }
