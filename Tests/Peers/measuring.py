@@ -127,7 +127,7 @@ class Bench:
         text, peak = self.run(
             self.vergence, "bench", command, "--batch", str(1 if infer else self.options.batch), "--size",
             self.options.size, "--threads", str(self.options.threads), "--repetitions",
-            str(self.steps * (10 if infer else 1)), "--json", "-")
+            str(self.steps * (10 if infer else 1)), "--no-limits", "--json", "-")
         return {**json.loads(text), "peak_bytes": peak}
 
     def own_ranks(self):
