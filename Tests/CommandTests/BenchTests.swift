@@ -96,6 +96,15 @@ extension CommandTests {
             #expect((kernels["kernels"] as? String)?.hasSuffix(kernels["level"] as? String ?? "-") == true)
         }
 
+        @Test func precision() throws {
+            let options = ["inference", "--no-limits"] + Self.small
+            let plain = try json(options)["kernels"] as? String ?? ""
+            let reduced = try json(options + ["--precision", "bf16"])["kernels"] as? String ?? ""
+            #expect(!plain.isEmpty && !plain.contains("bf16") && reduced.hasPrefix(plain + "/bf16-"), "\(reduced)")
+            let outcome = try Self.shared.get().vergence(["bench"] + options + ["--precision", "fp8"])
+            #expect(outcome.exitCode == 64 && outcome.errors.contains("fp8"), "\(outcome.errors)")
+        }
+
         @Test func inferenceInWords() throws {
             let outcome = try Self.shared.get().vergence(["bench", "inference", "--profile"] + Self.small)
             #expect(outcome.exitCode == 0, "\(outcome.errors)")
