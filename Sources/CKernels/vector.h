@@ -36,7 +36,7 @@ typedef CK_VECTOR(CK_LANES) vfn;
 #define ALL(W, s) ((vf##W)(s))
 #define WIDEN(W, v) __builtin_convertvector(v, vd##W)
 
-/// a · b + c of vectors, rounded once where the level has the instruction. Levels without it round twice: kernels that use
+/// a · b + c, b a vector or a number, rounded once where the level has the instruction. Levels without it round twice: kernels that use
 /// it give other bits there.
 #if CK_LANES >= 8 || defined(__aarch64__)
 #define MULADD(W, a, b, c) __builtin_elementwise_fma((vf##W)(a), ALL(W, b), (vf##W)(c))
@@ -44,12 +44,10 @@ typedef CK_VECTOR(CK_LANES) vfn;
 #define MULADD(W, a, b, c) ((a) * (b) + (c))
 #endif
 
-/// The same with a vector b, in the vectors of W lanes and of one register.
+/// The same for vectors of one register.
 #if CK_LANES >= 8 || defined(__aarch64__)
-#define MULADD_EACH(W, a, b, c) __builtin_elementwise_fma((vf##W)(a), (vf##W)(b), (vf##W)(c))
 #define MULADDN(a, b, c) __builtin_elementwise_fma(a, b, c)
 #else
-#define MULADD_EACH(W, a, b, c) ((a) * (b) + (c))
 #define MULADDN(a, b, c) ((a) * (b) + (c))
 #endif
 

@@ -88,32 +88,21 @@ extension KernelContext {
                 && variance.count == channels && gain.count == channels && gainGradient.count == channels
                 && biasGradient.count == channels,
             "normalisation gradient of \(input.shape), \(outputGradient.shape) by \(mean.shape), \(gain.shape)")
-        let chunks = normChunks(rows, channels)
-        guard chunks.count > 0 else {
-            gainGradient.base.update(repeating: 0, count: channels)
-            biasGradient.base.update(repeating: 0, count: channels)
-            return
-        }
-        let partials = doubles(workspace, count: chunks.count * 2 * channels)
+        batchNormGradientSums(
+            input, outputGradient: outputGradient, mean: mean, variance: variance, epsilon: epsilon,
+            gainGradient: gainGradient, biasGradient: biasGradient, workspace: workspace)
+        // Where the sums over all rows now stand.
+        let sums = doubles(workspace, count: 2 * channels)
         let kernels = kernels
-        pool.forEachChunk(chunks.count) { chunk, _ in
-            let sums = partials + chunk * 2 * channels
-            sums.update(repeating: 0, count: 2 * channels)
-            let offset = chunks.begin(chunk) * channels
-            kernels.pointee.norm_gradient_sums(
-                input.base + offset, outputGradient.base + offset, mean.base, chunks.length(chunk), channels, sums)
-        }
-        ck_norm_gradient_combine(
-            partials, chunks.count, channels, variance.base, epsilon, gainGradient.base, biasGradient.base)
         forEach(.rows(rows, of: channels)) { begin, count in
             let offset = begin * channels
             kernels.pointee.norm_gradient_apply(
                 input.base + offset, outputGradient.base + offset, inputGradient.base + offset, count, channels,
-                mean.base, variance.base, gain.base, epsilon, isTraining ? UnsafePointer(partials) : nil, rows)
+                mean.base, variance.base, gain.base, epsilon, isTraining ? UnsafePointer(sums) : nil, rows)
         }
     }
 
-    /// The gradients of gain and bias alone.
+    /// The gradients of gain and bias alone. The two sums that they are made of stay at the start of the workspace.
     public func batchNormGradientSums(
         _ input: TensorView, outputGradient: TensorView, mean: TensorView, variance: TensorView, epsilon: Float,
         gainGradient: TensorView, biasGradient: TensorView, workspace: UnsafeMutablePointer<Float>

@@ -2,9 +2,9 @@
 // float32 kernels: one body per family (body_*.inc), compiled once per instruction level, a table of functions per
 // level. No memory allocation, no threads, no global state, no errors: callers check sizes and split the work.
 //
-// Every function but the products and Winograd transforms gives the same bits at every level: elementwise work is IEEE
+// Every function but products, Winograd transforms and depthwise convolutions gives the same bits at every level: elementwise work is IEEE
 // (multiplication and addition stay separate, contraction is off), and sums run over 16 virtual lanes (element i goes to
-// lane i % 16) that are combined by halves. Products use fused multiply-add where the level has it: AVX2 and AVX-512 give
+// lane i % 16) that are combined by halves. These use fused multiply-add where the level has it: AVX2 and AVX-512 give
 // the same bits, SSE others. Pointers need float (double) alignment only. Pictures are [N, H, W, C], dense.
 #include <stdint.h>
 

@@ -2,8 +2,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// Data movement around the matrix products of convolutions: patch matrices (im2col), their scattering, Winograd
-// transforms, column sums. Float32, NHWC, one body per function (patches_body.h) included once per instruction level.
+// Data movement around the matrix products of convolutions: patch matrices (im2col) and their scattering.
+// Float32, NHWC, one body per function (patches_body.h) included once per instruction level.
 // No malloc, no threads, no errors. Everything is elementwise over channels, so that all levels give the same bits.
 
 /// A grid of patches over a source image [batch, height, width, channels]. The patch of grid position (y, x) begins at
