@@ -12,8 +12,11 @@ import Training
 /// `vergence debug …`: one process, no launcher.
 struct DebugCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "debug", abstract: "Looks inside: one step, a trajectory, gradients, the graph. One process.",
-        subcommands: [DebugStepCommand.self, TrajectoryCommand.self, GradientCheckCommand.self, GraphCommand.self])
+        commandName: "debug", abstract: "Looks inside: one step, a trajectory, gradients, the graph, a run's past. One process.",
+        subcommands: [
+            DebugStepCommand.self, TrajectoryCommand.self, GradientCheckCommand.self, DebugReplayCommand.self,
+            DebugCompareCommand.self, GraphCommand.self,
+        ])
 }
 
 /// Options that name a network.

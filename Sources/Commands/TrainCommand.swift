@@ -102,14 +102,15 @@ struct TrainCommand: ParsableCommand {
         @Option(help: help("threads")) var threads: String?
         @Option(help: help("precision")) var precision: String?
         @Option(help: help("checkpoint-every")) var checkpointEvery: String?
+        @Option(help: help("keep-checkpoints")) var keepCheckpoints: String?
         @Option(help: help("validate-every")) var validateEvery: String?
         @Option(help: help("samples")) var samples: String?
         @Flag(name: .customLong("check-nan"), help: help("check-nan")) var checkNaN = false
 
         var given: [(String, String?)] {
             [
-                ("threads", threads), ("precision", precision), ("checkpoint-every", checkpointEvery), ("validate-every", validateEvery),
-                ("samples", samples), ("check-nan", checkNaN ? "true" : nil),
+                ("threads", threads), ("precision", precision), ("checkpoint-every", checkpointEvery),
+                ("keep-checkpoints", keepCheckpoints), ("validate-every", validateEvery), ("samples", samples), ("check-nan", checkNaN ? "true" : nil),
             ]
         }
     }

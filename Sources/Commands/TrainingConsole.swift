@@ -12,6 +12,9 @@ final class TrainingConsole: TrainingObserver {
     private var progress: ProgressReporter?
     private var stepTable: MetricsCSV?
     private var epochTable: MetricsCSV?
+    private var rankTable: MetricsCSV?
+    private var laneTable: MetricsCSV?
+    private var stragglers = StragglerWatch()
     private var validationColumns: [String] = []
 
     init(_ configuration: RunConfiguration, resume: Bool) throws {
@@ -41,6 +44,14 @@ final class TrainingConsole: TrainingObserver {
             path: folder.metricsPath,
             columns: ["step", "epoch"] + losses.map { "train_\($0)" } + validation.map { "val_\($0)" }
                 + ["lr", "seconds"], resumeBelow: resumeBelow)
+        rankTable = try MetricsCSV(
+            path: folder.ranksPath,
+            columns: [
+                "step", "rank", "host", "compute_seconds", "data_wait_seconds", "communication_seconds", "slowest_rank",
+                "wait_for_slowest_seconds",
+            ], resumeBelow: resumeBelow)
+        laneTable = try MetricsCSV(
+            path: folder.lanesPath, columns: ["step", "lane", "rank", "hash"], resumeBelow: resumeBelow)
         validationColumns = validation
     }
 
@@ -69,6 +80,25 @@ final class TrainingConsole: TrainingObserver {
             line += " | validation " + values.joined(separator: ", ") + (report.isBest ? " (best)" : "")
         }
         progress?.print(line)
+    }
+
+    func finished(_ report: RanksReport) throws {
+        let slowest = report.slowest
+        for rank in report.ranks {
+            // Nobody can wait for the slowest longer than until it was done, nor longer than it waited.
+            let wait = min(rank.communicationSeconds, slowest.busySeconds - rank.busySeconds)
+            try rankTable?.append([
+                CSVCell(report.step), CSVCell(rank.rank), CSVCell(rank.host), CSVCell(rank.computeSeconds),
+                CSVCell(rank.dataWaitSeconds), CSVCell(rank.communicationSeconds), CSVCell(slowest.rank), CSVCell(wait),
+            ])
+            for (index, hash) in rank.laneHashes.enumerated() {
+                try laneTable?.append([
+                    CSVCell(report.step), CSVCell(rank.firstLane + index), CSVCell(rank.rank),
+                    CSVCell(Hash.hexadecimal(hash)),
+                ])
+            }
+        }
+        if let line = stragglers.line(after: report) { remark(line) }
     }
 
     func remark(_ text: String) {

@@ -1,5 +1,6 @@
 import Basics
 import Collectives
+import Foundation
 import Glibc
 import Kernels
 import Synchronization
@@ -75,8 +76,9 @@ enum TrainingRanks {
             try AtomicFileWriter.write(ConfigurationFile.text(configuration), to: folder.configurationPath)
         }
         let session = try TrainingSession(
-            configuration: configuration, resume: resume, communication: communication, kernels: kernels,
-            observer: console, writeConfiguration: save, shouldStop: { InterruptSignal.isRequested })
+            configuration: configuration, start: resume ? .resuming : .anew, communication: communication, kernels: kernels,
+            observer: console, fault: ProcessInfo.processInfo.environment["VERGENCE_INJECT"].map { try FaultInjection($0) },
+            writeConfiguration: save, shouldStop: { InterruptSignal.isRequested })
         // What may change on resuming stays changed, so that the next --resume needs no options.
         try communication.together {
             guard resume && isFirst else { return }

@@ -76,6 +76,14 @@ extension KernelContext {
         }
     }
 
+    /// Copies an arena to one of the same size.
+    public func copy(_ source: FloatArena, to target: FloatArena) {
+        precondition(source.count == target.count, "copying \(source.count) floats to \(target.count)")
+        forEach(.elements(source.count)) { begin, count in
+            (target.base + begin).update(from: source.base + begin, count: count)
+        }
+    }
+
     /// y += x
     public func add(into target: UnsafeMutableBufferPointer<Float>, from source: UnsafeBufferPointer<Float>) {
         precondition(target.count == source.count, "adding \(source.count) floats to \(target.count)")
@@ -120,10 +128,10 @@ extension KernelContext {
     /// One SGD step over the spans (ascending, disjoint). `momentum` is the buffer arena, or nil without momentum.
     public func sgdUpdate(
         parameters: UnsafeMutablePointer<Float>, gradients: UnsafePointer<Float>,
-        momentum: UnsafeMutablePointer<Float>?, spans: [UpdateSpan], step: SGDStep
+        momentum: UnsafeMutablePointer<Float>?, spans: [UpdateSpan], step: SGDStep, digest: StateDigest? = nil
     ) {
         let kernels = kernels
-        forEachPiece(of: spans) { span, begin, count in
+        forEachPiece(of: spans, digest) { span, begin, count in
             var numbers = ck_sgd(
                 learning_rate: Float(step.learningRate * Double(span.learningRateScale)),
                 momentum: Float(step.momentum), decay: Float(step.weightDecay * Double(span.weightDecayScale)),
@@ -137,14 +145,15 @@ extension KernelContext {
     public func adamUpdate(
         parameters: UnsafeMutablePointer<Float>, gradients: UnsafePointer<Float>,
         firstMoment: UnsafeMutablePointer<Float>, secondMoment: UnsafeMutablePointer<Float>,
-        maximumSecondMoment: UnsafeMutablePointer<Float>?, spans: [UpdateSpan], step: AdamStep
+        maximumSecondMoment: UnsafeMutablePointer<Float>?, spans: [UpdateSpan], step: AdamStep,
+        digest: StateDigest? = nil
     ) {
         precondition(step.step >= 1, "Adam's step \(step.step) counts from 1")
         // β to the step by multiplication: libm's pow may differ between hosts, and replicas must not.
         let correction1 = 1 - power(step.beta1, step.step)
         let rootCorrection = (1 - power(step.beta2, step.step)).squareRoot()
         let kernels = kernels
-        forEachPiece(of: spans) { span, begin, count in
+        forEachPiece(of: spans, digest) { span, begin, count in
             let rate = step.learningRate * Double(span.learningRateScale)
             let decay = step.weightDecay * Double(span.weightDecayScale)
             var numbers = ck_adam(
@@ -159,12 +168,17 @@ extension KernelContext {
         }
     }
 
-    /// Cuts the arena into fixed chunks and calls `body(span, begin, count)` for each span's part of each.
-    private func forEachPiece(of spans: [UpdateSpan], _ body: (UpdateSpan, Int, Int) -> Void) {
-        guard let first = spans.first, let last = spans.last else { return }
-        let origin = first.range.lowerBound
-        forEach(.elements(last.range.upperBound - origin)) { begin, count in
-            let chunk = origin + begin..<origin + begin + count
+    /// Cuts the arena into fixed chunks and calls `body(span, begin, count)` for each span's part of each. A digest looks
+    /// at each chunk before and after, while it is in cache.
+    private func forEachPiece(
+        of spans: [UpdateSpan], _ digest: StateDigest?, _ body: (UpdateSpan, Int, Int) -> Void
+    ) {
+        let end = max(spans.last?.range.upperBound ?? 0, digest?.count ?? 0)
+        let kernels = kernels
+        forEach(.elements(end)) { begin, count in
+            let chunk = begin..<(begin + count)
+            digest?.lookBefore(chunk, kernels)
+            defer { digest?.lookAfter(chunk, kernels) }
             // The first span that ends beyond the chunk's start.
             var low = 0
             var high = spans.count

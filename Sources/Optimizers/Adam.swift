@@ -62,7 +62,9 @@ public final class Adam: Optimizer {
         return arenas
     }
 
-    public func update(parameters: FloatArena, gradients: FloatArena, learningRate: Double, context: KernelContext) {
+    public func update(
+        parameters: FloatArena, gradients: FloatArena, learningRate: Double, context: KernelContext, digest: StateDigest?
+    ) {
         precondition(
             parameters.count == count && gradients.count >= count, "arenas of \(parameters.count), not \(count)")
         context.adamUpdate(
@@ -70,7 +72,8 @@ public final class Adam: Optimizer {
             secondMoment: secondMoment.base, maximumSecondMoment: maximumSecondMoment?.base, spans: spans,
             step: AdamStep(
                 learningRate: learningRate, beta1: settings.beta1, beta2: settings.beta2, epsilon: settings.epsilon,
-                weightDecay: settings.weightDecay, isDecoupled: settings.isDecoupled, step: stepCount + 1))
+                weightDecay: settings.weightDecay, isDecoupled: settings.isDecoupled, step: stepCount + 1),
+            digest: digest)
         stepCount += 1
     }
 }

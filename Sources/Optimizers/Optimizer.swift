@@ -11,7 +11,16 @@ public protocol Optimizer: AnyObject {
     var stateArenas: [(name: String, arena: FloatArena)] { get }
 
     /// One step: parameters [count] change in place, gradients, at least as many, are only read. Allocates nothing.
-    func update(parameters: FloatArena, gradients: FloatArena, learningRate: Double, context: KernelContext)
+    /// - Parameter digest: takes checksums of parameters and state on the way.
+    func update(
+        parameters: FloatArena, gradients: FloatArena, learningRate: Double, context: KernelContext, digest: StateDigest?)
+}
+
+extension Optimizer {
+    public func update(parameters: FloatArena, gradients: FloatArena, learningRate: Double, context: KernelContext) {
+        update(
+            parameters: parameters, gradients: gradients, learningRate: learningRate, context: context, digest: nil)
+    }
 }
 
 extension UpdateSpan {

@@ -40,14 +40,16 @@ public final class SGD: Optimizer {
 
     public var stateArenas: [(name: String, arena: FloatArena)] { momentum.map { [("momentum", $0)] } ?? [] }
 
-    public func update(parameters: FloatArena, gradients: FloatArena, learningRate: Double, context: KernelContext) {
+    public func update(
+        parameters: FloatArena, gradients: FloatArena, learningRate: Double, context: KernelContext, digest: StateDigest?
+    ) {
         precondition(
             parameters.count == count && gradients.count >= count, "arenas of \(parameters.count), not \(count)")
         context.sgdUpdate(
             parameters: parameters.base, gradients: gradients.base, momentum: momentum?.base, spans: spans,
             step: SGDStep(
                 learningRate: learningRate, momentum: settings.momentum, weightDecay: settings.weightDecay,
-                isNesterov: settings.isNesterov))
+                isNesterov: settings.isNesterov), digest: digest)
         stepCount += 1
     }
 }

@@ -1,5 +1,6 @@
 import Collectives
 import Graphs
+import Kernels
 import Models
 import Tensors
 
@@ -23,11 +24,19 @@ public final class LaneExchange {
     private let reducer: TreeReducer
     /// Partial sums of lanes before the last, numbered as in `fold`.
     private let partials: [FloatArena]
+    /// Checksums of this rank's lanes, in order: gradients, batch statistics and losses. Complete after `finish`.
+    public private(set) var laneHashes: [UInt64]
+    /// Nil: no checksums are taken.
+    private let kernels: KernelContext?
+    /// What belongs to a lane; behind it stands the wish to stop.
+    private let hashedCount: Int
     private var finishedLanes = 0
     private var submitted = 0
 
     /// - Throws: `Failure` (usage) if there are fewer lanes than ranks.
-    public init(engine: LaneEngine, lanes: Int, communication: CommunicationThread) throws {
+    public init(
+        engine: LaneEngine, lanes: Int, communication: CommunicationThread, kernels: KernelContext? = nil
+    ) throws {
         let communicator = communication.communicator
         share = try LaneTree.share(rank: communicator.rank, worldSize: communicator.worldSize, lanes: lanes)
         buckets = engine.layout.buckets(of: engine.network.graph, elementCount: Self.bucketElementCount)
@@ -39,6 +48,9 @@ public final class LaneExchange {
         self.lane = lane
         mean = FloatArena(count: lane.count)
         self.communication = communication
+        self.kernels = kernels
+        hashedCount = engine.layout.stopOffset
+        laneHashes = [UInt64](repeating: 0, count: share.count)
         // The last lane is folded from where it was computed.
         partials = (0..<Self.partialCount(fold)).map { _ in FloatArena(count: lane.count) }
     }
@@ -64,6 +76,8 @@ public final class LaneExchange {
     public func nodeFinished(_ node: Int) {
         guard isLastLane else { return }
         while submitted < buckets.count, buckets[submitted].lastNode <= node {
+            // Before the sums of other lanes enter it.
+            addHash(of: buckets[submitted].range)
             submit(buckets[submitted].range)
             submitted += 1
         }
@@ -73,11 +87,26 @@ public final class LaneExchange {
     public func laneFinished() {
         defer { finishedLanes += 1 }
         guard !isLastLane else { return }
+        for bucket in buckets { addHash(of: bucket.range) }
         let step = fold.steps[finishedLanes]
         partials[step.buffer].base.update(from: lane.base, count: lane.count)
         for addition in step.additions {
             LaneFold.add(partials[addition.from].base, to: partials[addition.into].base, count: lane.count)
         }
+    }
+
+    /// The checksum of the lane that the engine has just computed, where nothing was exchanged.
+    func hashOfLane() -> UInt64 {
+        for bucket in buckets { addHash(of: bucket.range) }
+        return laneHashes[finishedLanes]
+    }
+
+    private func addHash(of range: Range<Int>) {
+        guard let kernels else { return }
+        let span = range.clamped(to: 0..<hashedCount)
+        let sum = kernels.checksum(UnsafeBufferPointer(start: lane.base + span.lowerBound, count: span.count))
+        let isFirst = range == buckets[0].range
+        laneHashes[finishedLanes] = StateDigest.mixed(isFirst ? 0 : laneHashes[finishedLanes], sum)
     }
 
     /// Folds the last lane in and exchanges, on the communication thread.

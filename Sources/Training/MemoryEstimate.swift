@@ -55,15 +55,16 @@ public struct MemoryEstimate: Sendable {
         let later = [
             try Self.calibration(network, data: data, state: state, kernels: kernels, configuration: configuration),
             try Self.validation(network, data: data, kernels: kernels),
-            // Tensors of a checkpoint are gathered in the layout of the file before they are written.
-            (state.parameterArena.count + optimizerCount) * size,
         ]
+        let snapshot = state.parameterArena.count + 2 * state.trainingStatistics.count + optimizerCount
         parts = [
             Part(name: "activations", byteCount: arenaByteCount),
             Part(name: "parameters, gradients and optimizer", byteCount: stateCount * size),
             Part(name: "partial sums and exchange", byteCount: exchangeCount * size),
             Part(name: "batches loaded ahead", byteCount: settings.byteCount(largestBatch: laneBatch, taskCount: .max)),
-            Part(name: "evaluation or checkpoint", byteCount: later.max() ?? 0),
+            Part(name: "evaluation", byteCount: later.max() ?? 0),
+            // A copy of the state, and its tensors in the layout of the file, while training goes on.
+            Part(name: "checkpoint being written", byteCount: 2 * snapshot * size),
             Part(name: "program", byteCount: max(0, program)),
         ]
     }

@@ -43,10 +43,18 @@ extension ModelState {
 
     /// Parameters and inference statistics under PyTorch's names and in its order.
     public func exported() -> [NamedTensor] {
-        parameters.map { NamedTensor($0.name, $0.externalShape, $0.exported(from: parameterArena.base)) }
-            + statisticSlots.map {
-                NamedTensor($0.name, [$0.count], Array(inferenceStatistics[$0.offset..<($0.offset + $0.count)]))
-            }
+        exported(parameterArena, prefix: "") + exported(statistics: inferenceStatistics, prefix: "")
+    }
+
+    /// What an arena holds for each parameter.
+    func exported(_ arena: FloatArena, prefix: String) -> [NamedTensor] {
+        parameters.map { NamedTensor(prefix + $0.name, $0.externalShape, $0.exported(from: arena.base)) }
+    }
+
+    func exported(statistics arena: FloatArena, prefix: String) -> [NamedTensor] {
+        statisticSlots.map {
+            NamedTensor(prefix + $0.name, [$0.count], Array(arena[$0.offset..<($0.offset + $0.count)]))
+        }
     }
 }
 

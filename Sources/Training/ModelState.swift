@@ -1,6 +1,8 @@
 import Basics
 import Graphs
+import Kernels
 import Models
+import Optimizers
 import Tensors
 
 /// The numbers of a network: parameters, training's running statistics, and the statistics that inference uses.
@@ -43,6 +45,15 @@ public final class ModelState: @unchecked Sendable {
     }
 
     public var parameterCount: Int { parameters.reduce(0) { $0 + $1.shape.count } }
+
+    /// Checksums of the parameters and of an optimizer's state, by tensor.
+    func digest(with optimizer: any Optimizer) -> StateDigest {
+        StateDigest(arenas: [("", parameterArena)] + optimizer.stateArenas, tensors: digestedTensors)
+    }
+
+    var digestedTensors: [(name: String, range: Range<Int>)] {
+        parameters.map { ($0.name, $0.offset..<($0.offset + $0.shape.count)) }
+    }
 
     /// Draws initial values: number i of a parameter in PyTorch's order is a pure function of (seed, parameter name, i).
     public func initialize(seed: UInt64) {

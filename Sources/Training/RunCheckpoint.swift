@@ -43,34 +43,53 @@ public struct CheckpointIdentity: Sendable, Equatable {
 public enum RunCheckpoint {
     static let format = "vergence checkpoint 1"
 
-    public static func write(
-        path: String, state: ModelState, optimizer: any Optimizer, position: RunPosition, identity: CheckpointIdentity,
-        kernelSet: String
+    /// - Parameter snapshot: the arenas of `state` and its optimizer at one moment.
+    static func write(
+        path: String, snapshot: StateSnapshot, state: ModelState, identity: CheckpointIdentity, kernelSet: String
     ) throws {
-        var tensors = state.exported().map { SafeTensorsWriter.Tensor($0.name, $0.shape, $0.values) }
-        for slot in state.statisticSlots {
-            let values = Array(state.trainingStatistics[slot.offset..<(slot.offset + slot.count)])
-            tensors.append(.init("training.\(slot.name)", [slot.count], values))
-        }
-        for (name, arena) in optimizer.stateArenas {
-            for parameter in state.parameters {
-                tensors.append(
-                    .init(
-                        "optimizer.\(name).\(parameter.name)", parameter.externalShape,
-                        parameter.exported(from: arena.base)))
-            }
-        }
+        var tensors = state.exported(snapshot.parameters, prefix: "")
+        tensors += state.exported(statistics: snapshot.inferenceStatistics, prefix: "")
+        tensors += state.exported(statistics: snapshot.trainingStatistics, prefix: "training.")
+        for (name, arena) in snapshot.optimizer { tensors += state.exported(arena, prefix: "optimizer.\(name).") }
+        let position = snapshot.position
         try SafeTensorsWriter.write(
-            path: path, tensors: tensors,
+            path: path, tensors: tensors.map { SafeTensorsWriter.Tensor($0.name, $0.shape, $0.values) },
             metadata: [
                 "format": format, "model": identity.model, "settings": identity.settingsText,
                 "height": "\(identity.height)", "width": "\(identity.width)",
                 "configuration": identity.configuration, "data": identity.data, "kernels": kernelSet,
-                "step": "\(position.step)", "optimizer_step": "\(optimizer.stepCount)",
+                "step": "\(position.step)", "optimizer_step": "\(snapshot.optimizerStep)",
                 "statistics_step": "\(position.statisticsStep)",
                 "epoch_sums": position.epochSums.map { Hash.hexadecimal($0.bitPattern) }.joined(separator: " "),
                 "best_loss": Hash.hexadecimal(position.bestLoss.bitPattern),
             ])
+    }
+
+    /// Restores from the newest checkpoint that is whole: `last`, or one that was kept if that is broken.
+    /// - Returns: nil if there is none; else what it held, and a remark about those that were passed over.
+    /// - Throws: the first checkpoint's error if none is whole; what `read` throws for one of another run.
+    static func restore(
+        from folder: CheckpointFolder, state: ModelState, optimizer: any Optimizer, identity: CheckpointIdentity,
+        lossCount: Int, notAfter lastStep: Int = .max
+    ) throws -> (position: RunPosition, kernelSet: String, remark: String?)? {
+        var first: (any Error)?
+        for path in try folder.resumable() {
+            do {
+                if lastStep < .max, let step = try SafeTensorsFile(path: path).metadata["step"].flatMap(Int.init),
+                    step > lastStep
+                {
+                    continue
+                }
+                let restored = try read(
+                    path: path, state: state, optimizer: optimizer, identity: identity, lossCount: lossCount)
+                let remark = first.map { "\($0); going on from \(path), step \(restored.position.step)" }
+                return (restored.position, restored.kernelSet, remark)
+            } catch let error as any ExitCoding where error.exitCode == .badData {
+                first = first ?? error
+            }
+        }
+        if let first { throw first }
+        return nil
     }
 
     /// Restores everything.

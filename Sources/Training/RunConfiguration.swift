@@ -46,6 +46,7 @@ public struct RunConfiguration: Sendable, Equatable {
     public var threads = 0
     public var precision = Precision.float32
     public var checkpointEvery = 200
+    public var keepCheckpoints = 2
     public var validateEvery = 1
     public var samples = 4
     public var checkNaN = false
@@ -107,6 +108,9 @@ extension RunConfiguration {
         choice("precision", "machine", "operands of convolutions: float32 or bf16", \.precision),
         integer(
             "checkpoint-every", "records", "steps between checkpoints", \.checkpointEvery, 1...Int.max, mayChange: true),
+        integer(
+            "keep-checkpoints", "records", "checkpoints kept by step, the last one among them", \.keepCheckpoints,
+            0...1_000_000, mayChange: true),
         integer(
             "validate-every", "records", "epochs between validations", \.validateEvery, 1...Int.max, mayChange: true),
         integer("samples", "records", "validation pairs drawn as pictures", \.samples, 0...64, mayChange: true),

@@ -10,6 +10,10 @@ public struct RunFolder: Sendable {
     public var configurationPath: String { path + "/config.yaml" }
     public var metricsPath: String { path + "/metrics.csv" }
     public var stepsPath: String { path + "/steps.csv" }
+    /// A row per step and rank: where its time went.
+    public var ranksPath: String { path + "/ranks.csv" }
+    /// A row per step and lane: the checksum of what it gave.
+    public var lanesPath: String { path + "/lanes.csv" }
     public var checkpointFolder: String { path + "/checkpoints" }
     public var lastCheckpoint: String { checkpointFolder + "/last.safetensors" }
     public var bestCheckpoint: String { checkpointFolder + "/best.safetensors" }

@@ -36,6 +36,8 @@ public protocol TrainingObserver: AnyObject {
         at step: Int, of totalSteps: Int, description: [String], losses: [String], validation: [String]) throws
     func finished(_ report: StepReport) throws
     func finished(_ report: EpochReport) throws
+    /// All ranks' part of a step, one step late.
+    func finished(_ report: RanksReport) throws
     func remark(_ text: String)
     func ended()
 }

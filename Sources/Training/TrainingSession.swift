@@ -13,24 +13,37 @@ import Tensors
 public final class TrainingSession {
     public enum Outcome: Sendable { case finished, interrupted }
 
-    private let configuration: RunConfiguration
+    public enum Start: Sendable, Equatable {
+        /// In a folder that is new or empty.
+        case anew
+        /// From the newest whole checkpoint.
+        case resuming
+        /// From the newest checkpoint of at most so many steps, touching nothing.
+        case replaying(after: Int)
+    }
+
+    let configuration: RunConfiguration
     private let folder: RunFolder
     private let lock: RunLock
-    private let network: any Network
-    private let data: TrainingData
-    private let order: SampleOrder
-    private let state: ModelState
+    let network: any Network
+    let data: TrainingData
+    let order: SampleOrder
+    let state: ModelState
     private let optimizer: any Optimizer
     private let schedule: LearningRateSchedule
-    private let engine: LaneEngine
-    private let exchange: LaneExchange
+    let engine: LaneEngine
+    let exchange: LaneExchange
+    private let digest: StateDigest
+    private let journal: StepJournal
+    private let fault: FaultInjection?
     private let communication: CommunicationThread
-    private let kernels: KernelContext
+    let kernels: KernelContext
     private let identity: CheckpointIdentity
     private let evaluator: EpochEvaluator
+    private let writer: CheckpointWriter
     private let observer: (any TrainingObserver)?
     private let shouldStop: @Sendable () -> Bool
-    private var position = RunPosition()
+    private(set) var position = RunPosition()
     private var remarks: [String] = []
     public let totalSteps: Int
 
@@ -41,15 +54,16 @@ public final class TrainingSession {
     ///   - writeConfiguration: called on rank 0 once the run's folder exists.
     ///   - observer: on rank 0 only.
     public init(
-        configuration: RunConfiguration, resume: Bool, communication: CommunicationThread, kernels: KernelContext,
-        observer: (any TrainingObserver)?, writeConfiguration: (RunFolder) throws -> Void,
-        shouldStop: @escaping @Sendable () -> Bool
+        configuration: RunConfiguration, start: Start, communication: CommunicationThread, kernels: KernelContext,
+        observer: (any TrainingObserver)?, fault: FaultInjection? = nil,
+        writeConfiguration: (RunFolder) throws -> Void, shouldStop: @escaping @Sendable () -> Bool
     ) throws {
         self.configuration = configuration
         self.communication = communication
         self.kernels = kernels
         self.observer = observer
         self.shouldStop = shouldStop
+        self.fault = fault
         folder = RunFolder(path: configuration.run)
         lock = RunLock(folder: configuration.run)
         let isFirst = communication.communicator.rank == 0
@@ -84,34 +98,41 @@ public final class TrainingSession {
         totalSteps = configuration.steps > 0 ? configuration.steps : configuration.epochs * parts.order.stepsPerEpoch
         schedule = try configuration.makeSchedule(totalSteps: totalSteps)
         engine = LaneEngine(network: parts.graph, state: parts.state, kernels: kernels)
-        exchange = try LaneExchange(engine: engine, lanes: configuration.lanes, communication: communication)
+        exchange = try LaneExchange(
+            engine: engine, lanes: configuration.lanes, communication: communication, kernels: kernels)
+        digest = parts.state.digest(with: parts.optimizer)
+        journal = try StepJournal(
+            communication: communication, digest: digest, firstLane: exchange.share.lowerBound)
         identity = CheckpointIdentity(
             model: parts.network.name, settings: try configuration.resolvedSettings(of: parts.network),
             height: parts.data.height, width: parts.data.width, configuration: configuration.identityText,
             data: parts.data.rootHash)
+        writer = CheckpointWriter(
+            folder: folder, identity: identity, kernelSet: kernels.setName, keep: configuration.keepCheckpoints)
         evaluator = EpochEvaluator(
             network: parts.network, state: parts.state, data: parts.data, configuration: configuration,
             communication: communication, kernels: kernels, folder: folder)
         try RankAgreement.require(identity, kernels, communication)
         let (identity, state, optimizer, lock) = (identity, state, optimizer, lock)
         let lossCount = engine.layout.lossNames.count
-        let restored = try communication.together { () -> (position: RunPosition, kernelSet: String)? in
-            if resume {
-                if isFirst {
+        let restored = try communication.together { () -> (position: RunPosition, kernelSet: String, remark: String?)? in
+            if start != .anew {
+                if isFirst && start == .resuming {
                     try folder.createFolders()
                     try lock.take()
                     // What a killed writer left.
                     _ = try CheckpointFolder(path: folder.checkpointFolder).removeStalePartials()
                 }
-                if Files.exists(folder.lastCheckpoint) {
-                    return try RunCheckpoint.read(
-                        path: folder.lastCheckpoint, state: state, optimizer: optimizer, identity: identity,
-                        lossCount: lossCount)
+                if Files.exists(folder.checkpointFolder) {
+                    let restored = try RunCheckpoint.restore(
+                        from: CheckpointFolder(path: folder.checkpointFolder), state: state, optimizer: optimizer,
+                        identity: identity, lossCount: lossCount, notAfter: start.lastStep)
+                    if let restored { return restored }
                 }
             }
             // A run that ended before its first checkpoint starts again at step 0.
             state.initialize(seed: configuration.seed)
-            if isFirst && !resume {
+            if isFirst && start == .anew {
                 try folder.create()
                 try lock.take()
                 try writeConfiguration(folder)
@@ -120,6 +141,7 @@ public final class TrainingSession {
         }
         if let restored {
             position = restored.position
+            if let remark = restored.remark { remarks.append(remark) }
             if restored.kernelSet != kernels.setName {
                 remarks.append(
                     "the checkpoint was written with kernels \(restored.kernelSet), this machine uses \(kernels.setName): "
@@ -128,6 +150,7 @@ public final class TrainingSession {
         } else {
             position.epochSums = [Double](repeating: 0, count: engine.layout.lossNames.count)
         }
+        digest.reset(kernels)
     }
 
     /// What a user should know before step 0, one line each.
@@ -157,16 +180,7 @@ public final class TrainingSession {
             return .finished
         }
         let lanes = Array(exchange.share)
-        let augmentation = try AugmentationSettings(
-            mirrorProbability: configuration.mirror ? 0.5 : 0,
-            brightness: (1 - configuration.brightness)...(1 + configuration.brightness),
-            gamma: (1 - configuration.gamma)...(1 + configuration.gamma))
-        var settings = BatchLoader.Settings(height: data.height, width: data.width)
-        settings.augmentation = augmentation
-        settings.seed = configuration.seed
-        let loader = BatchLoader(
-            data: data.dataSet, split: .train,
-            schedule: order.schedule(lanes: lanes, steps: position.step..<totalSteps), settings: settings)
+        let loader = try loader(lanes: lanes, steps: position.step..<totalSteps)
         defer { loader.shutDown() }
 
         var epochStart = monotonicSeconds()
@@ -174,53 +188,55 @@ public final class TrainingSession {
             let mustStop = try step(loader, lanes: lanes)
             let isEpochEnd = position.step % order.stepsPerEpoch == 0
             let isEnd = position.step == totalSteps
+            var isBest = false
             var mustSave = mustStop || position.step % configuration.checkpointEvery == 0
             if isEpochEnd || isEnd {
                 let epoch = (position.step + order.stepsPerEpoch - 1) / order.stepsPerEpoch
                 let validates = isEnd || epoch % configuration.validateEvery == 0
                 mustSave = mustSave || validates
-                try finishEpoch(epoch, validates: validates, seconds: monotonicSeconds() - epochStart)
+                isBest = try finishEpoch(epoch, validates: validates, seconds: monotonicSeconds() - epochStart)
                 epochStart = monotonicSeconds()
             }
             // After the end of an epoch, so that a resumed run starts the next one at zero.
-            if mustSave { try save(folder.lastCheckpoint) }
-            if mustStop && !isEnd { return .interrupted }
+            if mustSave { try save(asBest: isBest) }
+            if mustStop && !isEnd || isEnd {
+                try writer.finish()
+                // What was said about the last step.
+                journal.send()
+                try communication.waitForAll()
+                if let report = try journal.collect() { try observer?.finished(report) }
+                return isEnd ? .finished : .interrupted
+            }
         }
         return .finished
     }
 
+    func loader(lanes: [Int], steps: Range<Int>) throws -> BatchLoader {
+        let augmentation = try AugmentationSettings(
+            mirrorProbability: configuration.mirror ? 0.5 : 0,
+            brightness: (1 - configuration.brightness)...(1 + configuration.brightness),
+            gamma: (1 - configuration.gamma)...(1 + configuration.gamma))
+        var settings = BatchLoader.Settings(height: data.height, width: data.width)
+        settings.augmentation = augmentation
+        settings.seed = configuration.seed
+        return BatchLoader(
+            data: data.dataSet, split: .train, schedule: order.schedule(lanes: lanes, steps: steps), settings: settings)
+    }
+
     /// Computes this rank's lanes, combines all lanes, updates. Returns whether any rank was asked to stop.
-    private func step(_ loader: BatchLoader, lanes: [Int]) throws -> Bool {
+    func step(_ loader: BatchLoader, lanes: [Int]) throws -> Bool {
         let start = monotonicSeconds()
         let waitBefore = loader.waitSeconds
+        journal.send()
         for _ in lanes {
-            guard let batch = try loader.nextBatch() else { preconditionFailure("the schedule is too short") }
-            precondition(batch.step == position.step)
-            for input in network.inputs {
-                let source = batch.input(input.field)
-                engine.input(input.field).base.update(from: source.base, count: source.count)
-            }
-            engine.result.base[engine.layout.stopOffset] = shouldStop() ? 1 : 0
-            let indices = batch.samples.map { UInt64($0.globalIndex) }
-            try indices.withUnsafeBufferPointer { indices in
-                let runState = RunState(
-                    seed: configuration.seed, step: UInt64(position.step),
-                    sampleIndices: SampleIndices(base: indices.baseAddress, count: indices.count))
-                do {
-                    try engine.run(runState, checkNaN: configuration.checkNaN) { exchange.nodeFinished($0) }
-                } catch let error as Executor.NonFinite {
-                    throw Failure(
-                        .badData,
-                        "step \(position.step), lane \(batch.lane): \(error.path) (\(error.operation)) gave \(error.value) at "
-                            + "element \(error.element); lower --lr or look at records \(batch.samples.map(\.record))")
-                }
-            }
+            let batch = try compute(loader) { exchange.nodeFinished($0) }
             loader.recycle(batch)
             exchange.laneFinished()
         }
         let computed = monotonicSeconds()
         try exchange.finish()
         let communicated = monotonicSeconds()
+        if let report = try journal.collect() { try observer?.finished(report) }
 
         let layout = engine.layout
         let mean = exchange.mean
@@ -234,23 +250,65 @@ public final class TrainingSession {
                 "step \(position.step): the loss is \(losses[0]) and the gradient's norm \(norm); "
                     + "lower --lr, add --clip-norm, or find the first bad operation with --check-nan")
         }
-        optimizer.update(parameters: state.parameterArena, gradients: mean, learningRate: rate, context: kernels)
+        fault?.strike(
+            rank: communication.communicator.rank, step: position.step + 1, state: state, digest: digest,
+            kernels: kernels)
+        digest.begin()
+        optimizer.update(
+            parameters: state.parameterArena, gradients: mean, learningRate: rate, context: kernels, digest: digest)
+        if let entry = digest.changedEntry {
+            throw Failure(
+                .tryAgain,
+                "step \(position.step + 1): \(digest.name(ofEntry: entry)) changed in memory since the last update; "
+                    + "resume from the last checkpoint, without this host if it happens again")
+        }
         RunningStatistics.update(
             state.trainingStatistics, from: mean.base + layout.statisticOffset,
             statistics: engine.network.graph.statistics)
         position.step += 1
         for (index, loss) in losses.enumerated() { position.epochSums[index] += loss }
+        let dataWait = loader.waitSeconds - waitBefore
+        journal.record(
+            step: position.step, computeSeconds: computed - start - dataWait, dataWaitSeconds: dataWait,
+            communicationSeconds: communicated - computed, laneHashes: exchange.laneHashes)
         try observer?.finished(
             StepReport(
                 step: position.step, totalSteps: totalSteps, stepsPerEpoch: order.stepsPerEpoch,
                 losses: Array(zip(layout.lossNames, losses)), learningRate: rate, gradientNorm: norm,
                 pairs: order.globalBatch, seconds: monotonicSeconds() - start,
-                dataWaitSeconds: loader.waitSeconds - waitBefore, communicationSeconds: communicated - computed))
+                dataWaitSeconds: dataWait, communicationSeconds: communicated - computed))
         return mean.base[layout.stopOffset] > 0
     }
 
-    /// Ends an epoch: estimates statistics, validates, draws, keeps the best (if it is time), and reports.
-    private func finishEpoch(_ epoch: Int, validates: Bool, seconds: Double) throws {
+    /// Computes the next lane of the loader into the engine's result.
+    func compute(_ loader: BatchLoader, finished: (Int) -> Void) throws -> LaneBatch {
+        guard let batch = try loader.nextBatch() else { preconditionFailure("the schedule is too short") }
+        precondition(batch.step == position.step)
+        for input in network.inputs {
+            let source = batch.input(input.field)
+            engine.input(input.field).base.update(from: source.base, count: source.count)
+        }
+        engine.result.base[engine.layout.stopOffset] = shouldStop() ? 1 : 0
+        let indices = batch.samples.map { UInt64($0.globalIndex) }
+        try indices.withUnsafeBufferPointer { indices in
+            let runState = RunState(
+                seed: configuration.seed, step: UInt64(position.step),
+                sampleIndices: SampleIndices(base: indices.baseAddress, count: indices.count))
+            do {
+                try engine.run(runState, checkNaN: configuration.checkNaN, finished: finished)
+            } catch let error as Executor.NonFinite {
+                throw Failure(
+                    .badData,
+                    "step \(position.step), lane \(batch.lane): \(error.path) (\(error.operation)) gave \(error.value) at "
+                        + "element \(error.element); lower --lr or look at records \(batch.samples.map(\.record))")
+            }
+        }
+        return batch
+    }
+
+    /// Ends an epoch: estimates statistics, validates and draws (if it is time), and reports. Returns whether this state is
+    /// the best so far.
+    private func finishEpoch(_ epoch: Int, validates: Bool, seconds: Double) throws -> Bool {
         let means = epochMeans()
         // Checkpoints from here on belong to the next epoch.
         position.epochSums = position.epochSums.map { _ in 0 }
@@ -262,16 +320,14 @@ public final class TrainingSession {
             validation = try evaluator.validate(epoch)
             let judged = validation.first { $0.name == "loss" }?.value ?? means.first?.value ?? .infinity
             isBest = judged < position.bestLoss
-            if isBest {
-                position.bestLoss = judged
-                try save(folder.bestCheckpoint)
-            }
+            if isBest { position.bestLoss = judged }
         }
         try observer?.finished(
             EpochReport(
                 epoch: epoch, step: position.step, trainingLosses: means, validation: validation,
                 learningRate: schedule.learningRate(at: max(0, position.step - 1), base: configuration.learningRate),
                 seconds: seconds, isBest: isBest))
+        return isBest
     }
 
     private func epochMeans() -> [(name: String, value: Double)] {
@@ -280,12 +336,10 @@ public final class TrainingSession {
         return zip(engine.layout.lossNames, position.epochSums).map { ($0, $1 / Double(steps)) }
     }
 
-    /// Rank 0 writes; the bytes are the same whoever does.
-    private func save(_ path: String) throws {
+    /// Rank 0 writes, while training goes on; the bytes are the same whoever does.
+    private func save(asBest: Bool = false) throws {
         guard isFirst else { return }
-        try RunCheckpoint.write(
-            path: path, state: state, optimizer: optimizer, position: position, identity: identity,
-            kernelSet: kernels.setName)
+        try writer.save(position, state: state, optimizer: optimizer, digest: digest, kernels: kernels, asBest: asBest)
     }
 }
 

@@ -203,7 +203,10 @@ extension CommandTests {
                 try workspace.vergence("train", "--run", "never", "--resume"), 66, "never/config.yaml")
             let whole = try #require(workspace.checkpoint("damaged"))
             for (count, why) in [(whole.count / 2, "half"), (100, "header"), (0, "empty")] {
-                try workspace.write(whole.prefix(count), "damaged/checkpoints/last.safetensors")
+                // Every one of them: an older one would stand in.
+                for name in workspace.files(below: "damaged/checkpoints").keys {
+                    try workspace.write(whole.prefix(count), "damaged/checkpoints/\(name)")
+                }
                 let before = workspace.files(below: "damaged")
                 expectOnlyRefusal(
                     try workspace.vergence("train", "--run", "damaged", "--resume"), 65, "last.safetensors")

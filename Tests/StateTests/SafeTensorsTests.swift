@@ -121,25 +121,48 @@ import Testing
 @Suite struct CheckpointFolderTests {
     let folder = TemporaryFolder("checkpoints")
 
-    @Test func publishesAndReplaces() throws {
+    private func write(_ value: Float, _ checkpoints: CheckpointFolder) throws {
+        try SafeTensorsWriter.write(path: checkpoints.path(of: .last), tensors: [.init("w", [1], [value])], metadata: [:])
+    }
+
+    @Test func keepsTheLastFewBySteps() throws {
         let checkpoints = try CheckpointFolder(path: folder.file("run/checkpoints"))
         #expect(!checkpoints.has(.last))
-        #expect(throws: FileError.self) { try checkpoints.open(.best) }
-        for value: Float in [1, 2] {
-            try checkpoints.publish(.last, tensors: [.init("w", [1], [value])], metadata: ["step": "\(value)"])
+        #expect(try checkpoints.resumable().isEmpty)
+        for step in [9, 10, 1000, 1000] {
+            try write(Float(step), checkpoints)
+            try checkpoints.keepLast(step: step, count: 2)
         }
-        #expect(try checkpoints.open(.last).floats(of: "w") == [2])
+        let names = ["step_000000000010.safetensors", "step_000000001000.safetensors"]
+        #expect(try Files.list(checkpoints.path) == ["last.safetensors"] + names)
+        #expect(
+            try checkpoints.resumable()
+                == ([checkpoints.path(of: .last)] + names.reversed().map { "\(checkpoints.path)/\($0)" }))
+        #expect(try SafeTensorsFile(path: "\(checkpoints.path)/\(names[0])").floats(of: "w") == [10])
+        // A new last does not reach what was kept.
+        try write(7, checkpoints)
+        #expect(try SafeTensorsFile(path: "\(checkpoints.path)/\(names[1])").floats(of: "w") == [1000])
+        try checkpoints.keepLast(step: 1001, count: 0)
         #expect(try Files.list(checkpoints.path) == ["last.safetensors"])
+        try checkpoints.repeatFile(checkpoints.path(of: .last), as: checkpoints.path(of: .best))
+        try checkpoints.repeatFile(checkpoints.path(of: .last), as: checkpoints.path(of: .best))
+        #expect(try Files.list(checkpoints.path) == ["best.safetensors", "last.safetensors"])
+        #expect(throws: FileError.self) {
+            try checkpoints.repeatFile(folder.file("missing"), as: checkpoints.path(of: .best))
+        }
+        #expect(try Files.list(checkpoints.path) == ["best.safetensors", "last.safetensors"])
     }
 
     @Test func onlyFilesOfDeadWritersAreRemoved() throws {
         let checkpoints = try CheckpointFolder(path: folder.path)
-        for name in ["last.safetensors.abc.partial", "mine.partial", "last.safetensors"] {
+        for name in ["last.safetensors.abc.partial", "step_000000000003.safetensors.7.partial", "mine.partial", "last.safetensors"] {
             try AtomicFileWriter.write("x", to: folder.file(name))
         }
         let writer = try AtomicFileWriter(path: checkpoints.path(of: .best))
         try writer.write("half")
-        #expect(try checkpoints.removeStalePartials() == ["last.safetensors.abc.partial"])
+        #expect(
+            try checkpoints.removeStalePartials()
+                == ["last.safetensors.abc.partial", "step_000000000003.safetensors.7.partial"])
         try writer.publish()
         #expect(try Files.list(folder.path) == ["best.safetensors", "last.safetensors", "mine.partial"])
     }

@@ -127,6 +127,9 @@ typedef struct ck_kernels {
     void (*smoothness_gradient_row)(const float *d, const float *t, float *dd, long width);
     // Flat spans
     double (*squared_norm)(const float *x, long n);
+    /// 64 bits of the bits of x: any one changed bit changes them, and so do (nearly always) any other change or exchange.
+    /// No protection against intent.
+    uint64_t (*checksum)(const float *x, long n);
     void (*clamp)(float *x, float limit, long n);
     long (*count_non_finite)(const float *x, long n);
     void (*sgd)(float *p, const float *g, float *_Nullable momentum, long n, const ck_sgd *step);
