@@ -26,7 +26,7 @@ extension CommandTests {
             let workspace = try Self.whole.get()
             let run = "flip\(ranks)"
             let outcome = try injected("flip:\(rank):17", run, ranks: ranks)
-            expectRefusal(outcome, 75, "step 17", "changed in memory", ".weight", "resume")
+            expectRefusal(outcome, 75, "step 17", "encoder1.conv1.pointwise.bias changed in memory", "resume")
             if ranks > 1 { #expect(outcome.errors.contains("rank \(rank)"), "\(outcome.errors)") }
             let resumed = try workspace.vergence("train", "--run", run, "--resume")
             #expect(resumed.exitCode == 0, "\(resumed.errors)")
@@ -36,7 +36,7 @@ extension CommandTests {
         /// A rank that computes something else without noticing is found by the others, one step later at most.
         @Test(arguments: [3, 2]) func driftIsNamed(ranks: Int) throws {
             let outcome = try injected("drift:1:17", "drift\(ranks)", ranks: ranks)
-            expectRefusal(outcome, 75, "step 17", "rank 1", ".weight", ranks > 2 ? "differs from" : "do not agree")
+            expectRefusal(outcome, 75, "step 17", "rank 1", "in encoder1.conv1.pointwise.bias", ranks > 2 ? "differs from" : "do not agree")
         }
 
         @Test func unknownFaultIsRefused() throws {
