@@ -68,6 +68,37 @@ public struct MemoryEstimate: Sendable {
         ]
     }
 
+    /// What a rank will need at most, and the size of a checkpoint, planned without running anything or taking the memory.
+    /// The program itself counts as large as it is now.
+    /// - Throws: what building the network and its optimizer throws.
+    public static func planned(
+        network: any Network, data: TrainingData, ranks: Int, kernels: KernelContext, configuration: RunConfiguration
+    ) throws -> (byteCount: Int, checkpointByteCount: Int) {
+        let (height, width, laneBatch) = (data.height, data.width, configuration.laneBatch)
+        let size = MemoryLayout<Float>.stride
+        let graph = try NetworkGraph(
+            network, .training, batch: laneBatch, height: height, width: width, keepOutputs: false)
+        let state = try ModelState.empty(for: network)
+        let layout = ReducedLayout(graph: graph, state: state)
+        let optimizerCount = try configuration.makeOptimizer(state: state).stateArenas.reduce(0) { $0 + $1.arena.count }
+        let arena = MemoryPlan(outsideOf: graph.graph, kernels: kernels).arenaCount
+        let exchange = try LaneExchange.floatCount(
+            network: graph, layout: layout, lanes: configuration.lanes, ranks: min(ranks, configuration.lanes))
+        let parameters = state.parameterArena.count
+        let statistics = 2 * state.trainingStatistics.count
+        let later = [
+            try calibration(network, data: data, state: state, kernels: kernels, configuration: configuration),
+            try validation(network, data: data, kernels: kernels), (parameters + optimizerCount) * size,
+        ]
+        let settings = BatchLoader.Settings(height: height, width: width)
+        let floats = arena + parameters + statistics + layout.count + optimizerCount + exchange
+        let checkpoint = (parameters + statistics + optimizerCount) * size + (64 << 10)
+        return (
+            floats * size + settings.byteCount(largestBatch: laneBatch, taskCount: .max) + (later.max() ?? 0)
+                + (ProcessUsage.residentByteCount() ?? 0), checkpoint
+        )
+    }
+
     private static func calibration(
         _ network: any Network, data: TrainingData, state: ModelState, kernels: KernelContext,
         configuration: RunConfiguration
