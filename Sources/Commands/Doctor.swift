@@ -16,6 +16,8 @@ enum Doctor {
         let resume: Bool
         /// Compute threads and kernels of this rank.
         let kernels: KernelContext
+        /// Lanes of the run; nil if nobody has said yet.
+        let lanes: Int?
         /// Also look for mpirun: only when somebody asks, alone.
         let looksForLauncher: Bool
     }
@@ -87,7 +89,7 @@ enum Doctor {
             name: subject.kernels.setName, openBLAS: BlasInfo.config, slowdown: BlasInfo.warning)
         let agreement = (try? configuration.agreement(resume: subject.resume)) ?? []
         facts.configuration = agreement.map { .init(name: $0.name, value: $0.value) }
-        facts.lanes = configuration.lanes
+        facts.lanes = subject.lanes
         facts.cores = SystemFiles.cores(
             threads: subject.kernels.pool.threadCount, threadsAsked: configuration.threads)
         var plan: (byteCount: Int, checkpointByteCount: Int)?

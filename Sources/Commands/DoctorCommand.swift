@@ -43,7 +43,7 @@ struct DoctorCommand: ParsableCommand {
         watch.expect("MPI did not start", within: 60)
         let communication = try CommunicationThread(launch.makeCommunicator)
         do {
-            watch.expect("no answer from the other ranks", within: 5)
+            watch.expect("no answer from the other ranks", within: 4)
             let subject: Doctor.Subject = try communication.agreeing { try self.subject() }
             defer { subject.kernels.pool.shutDown() }
             let (facts, findings) = try Doctor.examine(subject, communication, watch, within: 5)
@@ -81,14 +81,14 @@ struct DoctorCommand: ParsableCommand {
         }
         try configuration.validate()
         _ = try configuration.makeNetwork()
-        // Without data nobody has said what is to be trained: lanes are no fault yet.
-        if data == nil && lanes == nil && config == nil && !isResumable { configuration.lanes = .max }
+        // Without data nobody has said what is to be trained: the default of lanes is no fault yet.
+        let isMeant = data != nil || lanes != nil || config != nil || isResumable
         let launch = Launcher.current
         return Doctor.Subject(
             configuration: configuration, resume: isResumable,
             kernels: Machine.kernels(
                 threads: configuration.threads, ranksOnHost: launch.ranksOnHost, precision: configuration.precision),
-            looksForLauncher: !launch.isUnderLauncher)
+            lanes: isMeant ? configuration.lanes : nil, looksForLauncher: !launch.isUnderLauncher)
     }
 
     private func write(

@@ -31,7 +31,9 @@ final class LaunchWatch: Sendable {
                     usleep(20_000)
                     let state = shared.state.withLock { $0 }
                     if state.hasEnded { return }
-                    guard let deadline = state.deadline, monotonicSeconds() > deadline else { continue }
+                    // Rank 0 speaks for all; the launcher ends the others within seconds, if it was the one to wait.
+                    let patience = Launcher.current.rank == 0 ? 0.0 : 6
+                    guard let deadline = state.deadline, monotonicSeconds() > deadline + patience else { continue }
                     VergenceCommand.leave(Self.failure(state.action, seconds: state.seconds))
                 }
             } : nil
@@ -61,12 +63,21 @@ final class LaunchWatch: Sendable {
             return Failure(
                 .tryAgain, "\(waited); another rank is stuck or waits for a core; look at it with top, and start again")
         }
-        let interfaces = NetworkFacts.gather(environment: environment).interfaces
-        let list = interfaces.map { "\($0.name) \($0.address)/\($0.prefix)" }.joined(separator: ", ")
+        let (bridges, others) = NetworkFacts.bridges(NetworkFacts.gather(environment: environment).interfaces)
+        func list(_ interfaces: [RankFacts.Interface]) -> String {
+            interfaces.map { "\($0.name) \($0.address)/\($0.prefix)" }.joined(separator: ", ")
+        }
+        let name = Finding.Name.unroutableInterface.rawValue
+        let include = "mpirun --mca btl_tcp_if_include \(others.compactMap(NetworkFacts.network).first ?? "NETWORK/BITS")"
+        if !bridges.isEmpty {
+            return Failure(
+                .usage,
+                "\(name): \(waited): MPI may choose \(list(bridges)), a bridge inside this host that leads to no other; "
+                    + "name the network that joins the hosts: \(include)")
+        }
         return Failure(
             .tryAgain,
-            "\(Finding.Name.unroutableInterface.rawValue): \(waited): a rank is stuck, or one of the interfaces that MPI may "
-                + "choose here (\(list)) leads to no other host; name the network that joins the hosts: "
-                + "mpirun --mca btl_tcp_if_include NETWORK/BITS")
+            "\(name): \(waited): a rank is stuck, or one of the interfaces that MPI may choose here (\(list(others))) leads to "
+                + "no other host; name the network that joins the hosts: \(include)")
     }
 }

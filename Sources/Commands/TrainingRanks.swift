@@ -17,7 +17,7 @@ enum TrainingRanks {
             watch.expect("MPI did not start", within: 120)
             let communication = try CommunicationThread(launch.makeCommunicator)
             do {
-                watch.expect("no answer from the other ranks", within: 30)
+                watch.expect("no answer from the other ranks", within: 10)
                 configuration = try communication.agreeing {
                     let configuration = try command.resolved()
                     _ = try configuration.makeNetwork()
@@ -81,8 +81,9 @@ enum TrainingRanks {
         let console = isFirst ? try TrainingConsole(configuration, resume: resume) : nil
         if let watch {
             try Doctor.admit(
-                .init(configuration: configuration, resume: resume, kernels: kernels, looksForLauncher: false),
-                communication, watch)
+                .init(
+                    configuration: configuration, resume: resume, kernels: kernels, lanes: configuration.lanes,
+                    looksForLauncher: false), communication, watch)
             watch.end()
         } else {
             for warning in Machine.warnings(threads: kernels.pool.threadCount, ranksOnHost: ranksOnHost) {

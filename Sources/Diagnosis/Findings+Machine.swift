@@ -83,7 +83,8 @@ enum CoreFindings {
                 .tooManyThreads, .warning, of: ranks,
                 "\(Whom.counted(ranks.count, "rank")) on \(first.host) run \(threads) threads on \(limit)",
                 remedy: ranks.count <= Int(cores)
-                    ? "--threads \(share)" : "--threads 1 and at most \(max(1, Int(cores))) ranks on this host")
+                    ? "--threads \(share)"
+                    : "start at most \(Whom.counted(max(1, Int(cores)), "rank")) with --threads 1 on this host")
         ]
     }
 }

@@ -32,6 +32,17 @@ public enum NetworkFacts {
         return all.filter { interface in !excluded.contains { IPv4.isNamed(interface, by: $0) } }
     }
 
+    /// Interfaces that are bridges of this host, as those of containers and virtual machines, and the others.
+    public static func bridges(
+        _ interfaces: [RankFacts.Interface]
+    ) -> (bridges: [RankFacts.Interface], others: [RankFacts.Interface]) {
+        let isBridge = { (interface: RankFacts.Interface) in Files.exists("/sys/class/net/\(interface.name)/bridge") }
+        return (interfaces.filter(isBridge), interfaces.filter { !isBridge($0) })
+    }
+
+    /// `10.0.0.0/24` of an interface with 10.0.0.7/24.
+    public static func network(_ interface: RankFacts.Interface) -> String? { IPv4.network(interface) }
+
     /// Ports that MPI was told to use; nil if any will do.
     static func ports(_ environment: [String: String]) -> ClosedRange<Int>? {
         guard let first = environment["OMPI_MCA_btl_tcp_port_min_v4"].flatMap(Int.init),

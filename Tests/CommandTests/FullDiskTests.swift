@@ -47,6 +47,17 @@ extension CommandTests {
             #expect(workspace.checkpoint("moved") == workspace.checkpoint("reference"))
         }
 
+        @Test(.enabled(if: Workspace.mpirun != nil, "mpirun is not installed"))
+        func aLaunchIsRefusedBeforeItWrites() throws {
+            let workspace = try Workspace(pairs: 10)
+            let disk = try #require(SmallDisk(below: workspace.folder.path))
+            let outcome = try workspace.mpirun(
+                2, ["train", "data", "--run", "small/run", "--lane-batch", "1", "--set", "width=16", "--threads", "1"])
+            expectRefusal(outcome, 74, "no-space: the disk of small/run on ", "free some space")
+            #expect(workspace.files(below: "small").isEmpty)
+            withExtendedLifetime(disk) {}
+        }
+
         @Test func dataSetDoesNotAppear() throws {
             let workspace = try Workspace(pairs: 10)
             let disk = try #require(SmallDisk(below: workspace.folder.path))
