@@ -92,13 +92,13 @@ enum Doctor {
         facts.lanes = subject.lanes
         facts.cores = SystemFiles.cores(
             threads: subject.kernels.pool.threadCount, threadsAsked: configuration.threads)
+        // Left, right, disparity, rebuilt view and its error, before compression.
         var plan: (byteCount: Int, checkpointByteCount: Int)?
         var pictureByteCount = 0
         if !configuration.data.isEmpty {
             facts.data = dataFacts(configuration.data) {
                 let network = try configuration.makeNetwork()
                 let data = try TrainingData(path: configuration.data, fields: network.inputs.map(\.field))
-                // Left, right, disparity, rebuilt view and its error, before compression.
                 pictureByteCount = configuration.samples * data.height * data.width * 3 * 5
                 // One rank of a host plans for all.
                 if Launcher.current.localRank ?? 0 == 0 {
@@ -107,6 +107,11 @@ enum Doctor {
                         configuration: configuration)
                 } else {
                     try network.check(height: data.height, width: data.width)
+                }
+                if subject.lanes != nil {
+                    _ = try SampleOrder(
+                        seed: configuration.seed, recordCount: data.dataSet.count(.train), lanes: configuration.lanes,
+                        laneBatch: configuration.laneBatch)
                 }
                 return (data, "\(data.height)x\(data.width)")
             }

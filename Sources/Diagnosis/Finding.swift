@@ -13,7 +13,7 @@ public struct Finding: Codable, Sendable, Equatable {
         case missingMpirun = "missing-mpirun"
         case differentConfigurations = "different-configurations"
         case fewerLanesThanRanks = "fewer-lanes-than-ranks"
-        case unreadableData = "unreadable-data"
+        case unusableData = "unusable-data"
         case differentData = "different-data"
         case differentKernels = "different-kernels"
         case slowKernels = "slow-kernels"

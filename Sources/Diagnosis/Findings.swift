@@ -232,7 +232,7 @@ enum AgreementFindings {
                 let parts = text.components(separatedBy: "; ")
                 return [
                     .init(
-                        .unreadableData, .error, code, of: bad, parts[0],
+                        .unusableData, .error, code, of: bad, parts[0],
                         remedy: parts.count > 1
                             ? parts.dropFirst().joined(separator: "; ")
                             : "copy the data set again; vergence-shards verify looks at every byte")

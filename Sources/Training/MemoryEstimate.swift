@@ -53,7 +53,9 @@ public struct MemoryEstimate: Sendable {
         let settings = BatchLoader.Settings(height: height, width: width)
         // Evaluation and writing come one after the other, while the training loader waits with full hands.
         let later = [
-            try Self.calibration(network, data: data, state: state, kernels: kernels, configuration: configuration),
+            try Self.calibration(
+                network, data: data, statisticCount: state.trainingStatistics.count, kernels: kernels,
+                configuration: configuration),
             try Self.validation(network, data: data, kernels: kernels),
             // Tensors of a checkpoint are gathered in the layout of the file before they are written.
             (state.parameterArena.count + optimizerCount) * size,
@@ -78,21 +80,21 @@ public struct MemoryEstimate: Sendable {
         let size = MemoryLayout<Float>.stride
         let graph = try NetworkGraph(
             network, .training, batch: laneBatch, height: height, width: width, keepOutputs: false)
-        let state = try ModelState.empty(for: network)
-        let layout = ReducedLayout(graph: graph, state: state)
-        let optimizerCount = try configuration.makeOptimizer(state: state).stateArenas.reduce(0) { $0 + $1.arena.count }
+        let (parameters, statistics) = try ModelState.counts(for: network)
+        let layout = ReducedLayout(graph: graph, parameterCount: parameters, statisticCount: statistics)
+        // A small one has as many arrays.
+        let optimizerCount = try configuration.makeOptimizer(parameterCount: 16).stateArenas.count * parameters
         let arena = MemoryPlan(outsideOf: graph.graph, kernels: kernels).arenaCount
         let exchange = try LaneExchange.floatCount(
             network: graph, layout: layout, lanes: configuration.lanes, ranks: min(ranks, configuration.lanes))
-        let parameters = state.parameterArena.count
-        let statistics = 2 * state.trainingStatistics.count
         let later = [
-            try calibration(network, data: data, state: state, kernels: kernels, configuration: configuration),
+            try calibration(
+                network, data: data, statisticCount: statistics, kernels: kernels, configuration: configuration),
             try validation(network, data: data, kernels: kernels), (parameters + optimizerCount) * size,
         ]
         let settings = BatchLoader.Settings(height: height, width: width)
-        let floats = arena + parameters + statistics + layout.count + optimizerCount + exchange
-        let checkpoint = (parameters + statistics + optimizerCount) * size + (64 << 10)
+        let floats = arena + parameters + 2 * statistics + layout.count + optimizerCount + exchange
+        let checkpoint = (parameters + 2 * statistics + optimizerCount) * size + (64 << 10)
         return (
             floats * size + settings.byteCount(largestBatch: laneBatch, taskCount: .max) + (later.max() ?? 0)
                 + (ProcessUsage.residentByteCount() ?? 0), checkpoint
@@ -100,14 +102,14 @@ public struct MemoryEstimate: Sendable {
     }
 
     private static func calibration(
-        _ network: any Network, data: TrainingData, state: ModelState, kernels: KernelContext,
+        _ network: any Network, data: TrainingData, statisticCount: Int, kernels: KernelContext,
         configuration: RunConfiguration
     ) throws -> Int {
         let count = min(data.dataSet.count(.train), Calibrator.recordLimit)
         guard count > 0 else { return 0 }
         let batch = min(configuration.laneBatch, count)
         let arena = try arenaByteCount(network, .calibration, batch: batch, data: data, kernels: kernels)
-        return arena + state.trainingStatistics.count * MemoryLayout<Float>.stride
+        return arena + statisticCount * MemoryLayout<Float>.stride
             + BatchLoader.Settings(height: data.height, width: data.width)
             .byteCount(largestBatch: batch, taskCount: count / batch)
     }
