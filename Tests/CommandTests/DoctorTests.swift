@@ -101,11 +101,11 @@ extension CommandTests {
 
         @Test func processesStartedTogether() throws {
             let workspace = try Self.shared.get()
-            let outcome = try workspace.shell(
-                "for i in 1 2 3; do '\(Self.vergence)' \(Self.training("data").joined(separator: " ")) --steps 60 & done; wait")
+            let started = try (0..<3).map { _ in try workspace.start(Self.training("data") + ["--steps", "60"]) }
+            let errors = started.map { $0.wait(timeoutSeconds: 20).errors }.joined()
             try? FileManager.default.removeItem(atPath: workspace.path("new"))
-            #expect(outcome.errors.contains("vergence: singletons: "), "\(outcome.errors)")
-            #expect(outcome.errors.contains("with this command line at the same time"), "\(outcome.errors)")
+            #expect(errors.contains("vergence: singletons: "), "\(errors)")
+            #expect(errors.contains("with this command line at the same time"), "\(errors)")
         }
 
         @Test func differentPrograms() throws {
