@@ -43,7 +43,7 @@ struct DoctorCommand: ParsableCommand {
         watch.expect("MPI did not start", within: 60)
         let communication = try CommunicationThread(launch.makeCommunicator)
         do {
-            watch.expect("no answer from the other ranks", within: 4)
+            watch.expect("no answer from the other ranks", within: 3)
             let subject: Doctor.Subject = try communication.agreeing { try self.subject() }
             defer { subject.kernels.pool.shutDown() }
             let (facts, findings) = try Doctor.examine(subject, communication, watch, within: 5)

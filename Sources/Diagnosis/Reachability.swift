@@ -92,15 +92,16 @@ enum Prober {
 
     private static let atOnce = 256
 
-    /// Those that could not be reached. A connection has a second, all of them three.
-    static func failures(_ targets: [Target]) -> [RankFacts.FailedProbe] {
+    /// Those that could not be reached, in three seconds at most.
+    /// - Parameter seconds: for one connection; enough for a lost first packet, which is sent again after a second.
+    static func failures(_ targets: [Target], seconds: Double = 1.2) -> [RankFacts.FailedProbe] {
         let end = monotonicSeconds() + 3
         var result: [RankFacts.FailedProbe] = []
         for start in stride(from: 0, to: targets.count, by: atOnce) {
             // What there was no time for is not held against anybody.
             if monotonicSeconds() >= end { break }
             let part = Array(targets[start..<min(start + atOnce, targets.count)])
-            result += probe(part, end: min(end, monotonicSeconds() + 1))
+            result += probe(part, end: min(end, monotonicSeconds() + seconds))
         }
         return result
     }
