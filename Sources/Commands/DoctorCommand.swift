@@ -17,16 +17,17 @@ struct DoctorCommand: ParsableCommand {
               vergence doctor data --run runs/first --lanes 8
               mpirun -np 4 --hostfile hosts --bind-to none vergence doctor data --run runs/first --lanes 8
 
-            Under a launcher it compares what all ranks have. `train` does the same before its first step. Each finding is \
-            a line: name, what is wrong and where, the remedy; docs/doctor.md lists the names. The exit code is that of the \
-            first error, 0 if there are warnings only.
+            Under a launcher it compares what all ranks have. `train` does the same before its first step. Each finding is a \
+            line: name, what is wrong and where, the remedy; docs/doctor.md lists the names. The exit code is that of the first \
+            error, 0 if there are warnings only.
             """)
 
     @Argument(help: "Folder of shards; without it the data is not looked at.")
     var data: String?
     @Option(
         name: .customLong("run"),
-        help: ArgumentHelp("Folder of a run, new or to be resumed: its disk and its configuration.", valueName: "folder"))
+        help: ArgumentHelp(
+            "Folder of a run, new or to be resumed: its disk and its configuration.", valueName: "folder"))
     var runFolder: String?
     @Option(help: ArgumentHelp("YAML file with the same names as the options of train.", valueName: "file"))
     var config: String?

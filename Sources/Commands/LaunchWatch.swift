@@ -68,7 +68,8 @@ final class LaunchWatch: Sendable {
             interfaces.map { "\($0.name) \($0.address)/\($0.prefix)" }.joined(separator: ", ")
         }
         let name = Finding.Name.unroutableInterface.rawValue
-        let include = "mpirun --mca btl_tcp_if_include \(others.compactMap(NetworkFacts.network).first ?? "NETWORK/BITS")"
+        let include =
+            "mpirun --mca btl_tcp_if_include \(others.compactMap(NetworkFacts.network).first ?? "NETWORK/BITS")"
         if !bridges.isEmpty {
             return Failure(
                 .usage,

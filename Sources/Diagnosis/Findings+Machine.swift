@@ -57,7 +57,9 @@ enum CoreFindings {
                 && !overlapping.contains($0.rank)
         }
         let used = ranks.compactMap(\.cores.mask).reduce(ProcessorSet([])) { $0.union($1) }
-        guard let one = bound.first, let available = one.cores.available, used.count < available.count else { return [] }
+        guard let one = bound.first, let available = one.cores.available, used.count < available.count else {
+            return []
+        }
         return [
             .init(
                 .boundToTooFewCores, .warning, of: bound,
@@ -149,7 +151,8 @@ enum ResourceFindings {
             if needed > total {
                 result.append(
                     .init(
-                        .notEnoughMemory, .error, of: ranks, "\(text), it has \(Whom.megabytes(total))", remedy: remedy))
+                        .notEnoughMemory, .error, of: ranks, "\(text), it has \(Whom.megabytes(total))", remedy: remedy)
+                )
             } else {
                 result.append(
                     .init(

@@ -126,7 +126,8 @@ enum LaunchFindings {
                     .differentVersionsOfMPI, .error, of: strange,
                     "the mpirun that started \(Whom.text(strange)) has \(theirs), the program has \(ours) "
                         + "(\(one.launch.library))",
-                    remedy: "use the mpirun of the MPI that the program is linked to (PATH, LD_LIBRARY_PATH, mpirun --prefix)"
+                    remedy:
+                        "use the mpirun of the MPI that the program is linked to (PATH, LD_LIBRARY_PATH, mpirun --prefix)"
                 )
             ]
         }

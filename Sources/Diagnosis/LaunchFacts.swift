@@ -103,7 +103,9 @@ public enum LaunchFacts {
     public static func program(version: String) -> RankFacts.Program {
         var program = RankFacts.Program()
         program.version = version
-        guard let (hash, byteCount) = hash(of: "/proc/self/exe", deadline: monotonicSeconds() + 2) else { return program }
+        guard let (hash, byteCount) = hash(of: "/proc/self/exe", deadline: monotonicSeconds() + 2) else {
+            return program
+        }
         program.hash = hash
         program.byteCount = byteCount
         return program

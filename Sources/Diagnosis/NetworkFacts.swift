@@ -15,7 +15,9 @@ public enum NetworkFacts {
     /// Whether Open MPI sends over TCP between hosts, unless it finds a faster network by itself.
     static func usesTCP(_ environment: [String: String]) -> Bool {
         let messages = environment["OMPI_MCA_pml"] ?? ""
-        if !messages.isEmpty && !messages.hasPrefix("^") && !messages.split(separator: ",").contains("ob1") { return false }
+        if !messages.isEmpty && !messages.hasPrefix("^") && !messages.split(separator: ",").contains("ob1") {
+            return false
+        }
         let transports = environment["OMPI_MCA_btl"] ?? ""
         if transports.isEmpty { return true }
         let names = transports.drop { $0 == "^" }.split(separator: ",")

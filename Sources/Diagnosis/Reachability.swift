@@ -121,7 +121,10 @@ enum Prober {
         }
         for (index, target) in targets.enumerated() {
             // No descriptors left: nothing is known.
-            if waiting[index].fd < 0 { reasons[index] = nil; continue }
+            if waiting[index].fd < 0 {
+                reasons[index] = nil
+                continue
+            }
             let outcome = TCP.withAddress(target.interface.address, target.port) { connect(waiting[index].fd, $0, $1) }
             if outcome != 0 && errno != EINPROGRESS { settle(index, words(errno)) }
         }

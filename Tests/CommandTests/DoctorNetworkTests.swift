@@ -11,10 +11,13 @@ private final class TwoHosts {
         let number = ProcessInfo.processInfo.processIdentifier
         names = ["vgd\(number)a", "vgd\(number)b"]
         guard Self.ip != nil, ProcessRunner.find("unshare") != nil else { return nil }
-        let wire = ["link", "add", "wire", "netns", names[0], "type", "veth", "peer", "name", "wire", "netns", names[1]]
+        let wire = [
+            "link", "add", "wire", "netns", names[0], "type", "veth", "peer", "name", "wire", "netns", names[1],
+        ]
         guard run(["netns", "add", names[0]]), run(["netns", "add", names[1]]), run(wire) else { return nil }
         for (name, host) in zip(names, 1...) {
-            guard run(["-n", name, "link", "set", "lo", "up"]), addInterface("wire", "10.83.0.\(host)/24", on: name) else {
+            guard run(["-n", name, "link", "set", "lo", "up"]), addInterface("wire", "10.83.0.\(host)/24", on: name)
+            else {
                 return nil
             }
         }
@@ -30,7 +33,8 @@ private final class TwoHosts {
     }
 
     func addInterface(_ interface: String, _ address: String, on name: String) -> Bool {
-        run(["-n", name, "addr", "add", address, "dev", interface]) && run(["-n", name, "link", "set", interface, "up"])
+        run(["-n", name, "addr", "add", address, "dev", interface])
+            && run(["-n", name, "link", "set", interface, "up"])
     }
 
     /// A bridge as Docker makes it: up, with an address, and nothing behind it.
@@ -40,7 +44,8 @@ private final class TwoHosts {
 
     /// Starts a command, which may begin with options of mpirun, as one rank on each host.
     func start(_ workspace: Workspace, _ command: [String]) throws -> ProcessRunner.Running {
-        let agent = "#!/bin/sh\nhost=$1; shift\n"
+        let agent =
+            "#!/bin/sh\nhost=$1; shift\n"
             + "exec ip netns exec $host unshare --uts sh -c \"hostname $host; $*\"\n"
         try workspace.write(agent, "agent")
         try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: workspace.path("agent"))

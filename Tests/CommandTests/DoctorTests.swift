@@ -21,8 +21,12 @@ extension CommandTests {
             let options = Workspace.launching(1).dropFirst(2).dropLast()
             var arguments = options.filter { $0 != "--bind-to" && $0 != "none" }
             // A failed launch is over at once; one host needs no network.
-            arguments += ["--bind-to", binding, "--mca", "odls_base_sigkill_timeout", "0", "--mca", "btl", "vader,self"]
-            for (index, command) in commands.enumerated() { arguments += (index > 0 ? [":"] : []) + ["-np", "1"] + command }
+            arguments += [
+                "--bind-to", binding, "--mca", "odls_base_sigkill_timeout", "0", "--mca", "btl", "vader,self",
+            ]
+            for (index, command) in commands.enumerated() {
+                arguments += (index > 0 ? [":"] : []) + ["-np", "1"] + command
+            }
             return try ProcessRunner.run(
                 try #require(Workspace.mpirun), arguments, in: try Self.shared.get().folder.path,
                 environment: environment)
@@ -154,7 +158,8 @@ extension CommandTests {
             try expectRefused(
                 train, [Self.vergence] + Self.training("other"), 64, "different-data: rank 1 (", "differ in data set")
             try FileManager.default.copyItem(atPath: workspace.path("data"), toPath: workspace.path("partial"))
-            let shard = try #require(workspace.files(below: "partial").keys.filter { $0.contains("train") }.sorted().first)
+            let shard = try #require(
+                workspace.files(below: "partial").keys.filter { $0.contains("train") }.sorted().first)
             try workspace.write(Data(count: 10), "partial/\(shard)")
             try expectRefused(
                 train, [Self.vergence] + Self.training("partial"), 65, "different-data: rank 1 (", shard, "size")
@@ -166,11 +171,11 @@ extension CommandTests {
         }
 
         #if arch(x86_64)
-        @Test func differentKernels() throws {
-            try expectRefused(
-                ["env", "OPENBLAS_CORETYPE=Nehalem"] + train, ["env", "OPENBLAS_CORETYPE=Prescott"] + train, 64,
-                "different-kernels: rank 1 (", "Nehalem/", "Prescott/", "OPENBLAS_CORETYPE")
-        }
+            @Test func differentKernels() throws {
+                try expectRefused(
+                    ["env", "OPENBLAS_CORETYPE=Nehalem"] + train, ["env", "OPENBLAS_CORETYPE=Prescott"] + train, 64,
+                    "different-kernels: rank 1 (", "Nehalem/", "Prescott/", "OPENBLAS_CORETYPE")
+            }
         #endif
 
         @Test func aRunFolderOfItsOwn() throws {
@@ -182,7 +187,9 @@ extension CommandTests {
                 atPath: workspace.path("elsewhere/resumed"), withIntermediateDirectories: true)
             try FileManager.default.copyItem(
                 atPath: workspace.path("resumed/config.yaml"), toPath: workspace.path("elsewhere/resumed/config.yaml"))
-            let resume = [Self.vergence, "train", workspace.path("data"), "--run", "resumed", "--resume", "--steps", "2"]
+            let resume = [
+                Self.vergence, "train", workspace.path("data"), "--run", "resumed", "--resume", "--steps", "2",
+            ]
             try expectRefused(
                 resume, ["env", "-C", workspace.path("elsewhere")] + resume, 66, "run-folder-not-shared: rank 1 (",
                 "none and one of")

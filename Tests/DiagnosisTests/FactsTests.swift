@@ -21,7 +21,8 @@ import Testing
     }
 
     @Test func linesOfTheKernel() {
-        let limits = "Limit   Soft Limit  Hard Limit  Units\nMax open files            1024   4096   files\n"
+        let limits =
+            "Limit   Soft Limit  Hard Limit  Units\nMax open files            1024   4096   files\n"
             + "Max locked memory         unlimited            unlimited            bytes\n"
         #expect(SystemFiles.limit("Max open files", limits: limits) == 1024)
         #expect(SystemFiles.limit("Max locked memory", limits: limits) == nil)
@@ -78,7 +79,8 @@ import Testing
         #expect(names(["OMPI_MCA_btl_tcp_if_exclude": "lo,172.17.0.0/16"]) == ["eth0"])
         #expect(IPv4.network(all[1]) == "10.0.0.0/24")
         #expect(NetworkFacts.usesTCP([:]) && NetworkFacts.usesTCP(["OMPI_MCA_btl": "self,tcp"]))
-        #expect(!NetworkFacts.usesTCP(["OMPI_MCA_btl": "vader,self"]) && !NetworkFacts.usesTCP(["OMPI_MCA_btl": "^tcp"]))
+        #expect(
+            !NetworkFacts.usesTCP(["OMPI_MCA_btl": "vader,self"]) && !NetworkFacts.usesTCP(["OMPI_MCA_btl": "^tcp"]))
         #expect(NetworkFacts.usesTCP(["OMPI_MCA_btl": "^openib"]) && !NetworkFacts.usesTCP(["OMPI_MCA_pml": "ucx"]))
         #expect(
             NetworkFacts.ports(["OMPI_MCA_btl_tcp_port_min_v4": "5000", "OMPI_MCA_btl_tcp_port_range_v4": "10"])
@@ -89,7 +91,8 @@ import Testing
     @Test func disks() throws {
         let folder = TemporaryFolder("doctor")
         try Data(count: 5).write(to: URL(fileURLWithPath: folder.file("checkpoint")))
-        let run = DiskFacts.run(path: folder.file("not/there"), checkpoint: folder.file("checkpoint"), neededByteCount: 7)
+        let run = DiskFacts.run(
+            path: folder.file("not/there"), checkpoint: folder.file("checkpoint"), neededByteCount: 7)
         #expect(run.problem == nil && run.checkpointByteCount == 5 && run.resumes && (run.freeByteCount ?? 0) > 0)
         #expect(DiskFacts.existingPart(of: folder.file("not/there")) == folder.path)
         #expect(DiskFacts.existingPart(of: "not-there") == "." && DiskFacts.existingPart(of: "/not-there") == "/")

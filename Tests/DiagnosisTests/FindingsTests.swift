@@ -160,7 +160,8 @@ import Testing
             $0[2].data?.missingCount = 2
             $0[2].data?.firstMissing = "train-0001"
         }
-        expect(missing, .differentData, ranks: [2], exitCode: 66, "rank 2 (b)", "train-0001 and 1 more of 3", "rank 0 (a)")
+        expect(
+            missing, .differentData, ranks: [2], exitCode: 66, "rank 2 (b)", "train-0001 and 1 more of 3", "rank 0 (a)")
         let cut = found {
             $0[2].data?.wrongSizeCount = 1
             $0[2].data?.firstWrongSize = "train-0001"
@@ -184,7 +185,8 @@ import Testing
     @Test func kernels() {
         let different = found { $0[3].kernels?.name = "Haswell/avx512" }
         expect(
-            different, .differentKernels, ranks: [3], "rank 3 (b) and rank 0 (a)", "'Haswell/avx512' and 'SkylakeX/avx512'",
+            different, .differentKernels, ranks: [3], "rank 3 (b) and rank 0 (a)",
+            "'Haswell/avx512' and 'SkylakeX/avx512'",
             "OPENBLAS_CORETYPE")
         let slow = found { $0[1].kernels?.slowdown = "half the speed; remedy: unset it" }
         expect(slow, .slowKernels, .warning, ranks: [1], "rank 1 (a): half the speed; unset it")
@@ -204,7 +206,9 @@ import Testing
     }
 
     @Test func overlappingCores() {
-        expect(bound([[0], [0]], threads: 1, asked: 1), .overlappingCores, ranks: [0, 1], "2 threads", "1 core (0)", "3 of")
+        expect(
+            bound([[0], [0]], threads: 1, asked: 1), .overlappingCores, ranks: [0, 1], "2 threads", "1 core (0)", "3 of"
+        )
         // By chains: 0 and 2 meet in 1.
         let chain = bound([[0, 1], [1, 2]], threads: 2, asked: 2)
         expect(chain, .overlappingCores, ranks: [0, 1], "4 threads on the same 3 cores (0-2)", "--bind-to none")
@@ -261,7 +265,8 @@ import Testing
             $0[0].failedProbes = [.init(rank: 2, interface: $0[2].network.interfaces[0], reason: "no route to host")]
         }
         expect(
-            dead, .unroutableInterface, ranks: [2], "rank 0 (a) cannot reach rank 2 (b) at 10.0.0.2 of eth0", "no route")
+            dead, .unroutableInterface, ranks: [2], "rank 0 (a) cannot reach rank 2 (b) at 10.0.0.2 of eth0", "no route"
+        )
         // One of two ways is dead, and MPI would not choose it first.
         let spare = found { facts in
             let extra = RankFacts.Interface(name: "virbr0", address: "192.168.122.1", prefix: 24)
