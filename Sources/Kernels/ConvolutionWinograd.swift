@@ -79,8 +79,10 @@ struct WinogradPlan {
         let planes = Self.points * (inputChannels + outputChannels)
         isFused = inputChannels * outputChannels <= 1 << 14 && tiles >= 128
         if isFused {
-            // 1.25 MB of transformed tiles, in whole tiles of the matrix kernel.
-            block = max(28, min((5 << 16) / planes / 14 * 14, 112))
+            // Transformed tiles and, forward, the weights that they meet again and again: 1.5 MB, in whole tiles of the
+            // matrix kernel. Sums of a weight gradient pass by once per block, which wants long blocks.
+            let floats = direction == .weightGradient ? 5 << 16 : (3 << 17) - Self.points * inputChannels * outputChannels
+            block = max(28, min(floats / planes / 14 * 14, 112))
             strandCount =
                 direction == .weightGradient
                 ? max(1, min(16, tiles / (2 * block), partialSumLimit / (Self.points * inputChannels * outputChannels)))
