@@ -32,7 +32,7 @@ public struct Finding: Codable, Sendable, Equatable {
 
     public let name: Name
     public let severity: Severity
-    /// What a run that an error ends leaves with.
+    /// What a run that an error ends leaves with; 0 for a warning.
     public let exitCode: Int32
     /// Whom it concerns.
     public let ranks: [Int]
@@ -47,7 +47,7 @@ public struct Finding: Codable, Sendable, Equatable {
     ) {
         self.name = name
         self.severity = severity
-        self.exitCode = exitCode.rawValue
+        self.exitCode = severity == .warning ? 0 : exitCode.rawValue
         self.ranks = ranks.map(\.rank)
         hosts = ranks.map(\.host).uniqued()
         self.text = text
