@@ -17,6 +17,8 @@ final class ProbeListener: @unchecked Sendable {
     private final class Flag: Sendable { let value = Atomic<Bool>(false) }
 
     static let tokenByteCount = 32
+    /// All hosts of a large launch knock at rank 0 at once, and whom the queue has no room for must wait a second.
+    private static let backlog: Int32 = 4096
 
     init(addresses: [String], ports wanted: ClosedRange<Int>?) {
         let token = Hash.hexadecimal(UInt64.random(in: 0 ... .max)) + Hash.hexadecimal(UInt64.random(in: 0 ... .max))
@@ -53,9 +55,10 @@ final class ProbeListener: @unchecked Sendable {
     private static func listen(_ address: String, _ wanted: ClosedRange<Int>?) -> (Int32, Int)? {
         // A few tries within a range; a port that is taken is no news.
         for port in wanted.map({ Array($0.prefix(32)) }) ?? [0] {
-            let descriptor = TCP.socket()
+            let descriptor = TCP.socket(isBlocking: false)
             guard descriptor >= 0 else { return nil }
-            if TCP.withAddress(address, port, { bind(descriptor, $0, $1) }) == 0, Glibc.listen(descriptor, 64) == 0,
+            if TCP.withAddress(address, port, { bind(descriptor, $0, $1) }) == 0,
+                Glibc.listen(descriptor, backlog) == 0,
                 let bound = TCP.boundPort(descriptor)
             {
                 return (descriptor, bound)
@@ -71,11 +74,14 @@ final class ProbeListener: @unchecked Sendable {
         while !mustEnd() && monotonicSeconds() < end {
             guard poll(&waiting, nfds_t(waiting.count), 20) > 0 else { continue }
             for one in waiting where one.revents != 0 {
-                let guest = accept(one.fd, nil, nil)
-                guard guest >= 0 else { continue }
-                let flags = Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT)
-                _ = token.withUnsafeBytes { send(guest, $0.baseAddress, $0.count, flags) }
-                Glibc.close(guest)
+                // Everybody who waits, then back to sleep.
+                while !mustEnd() {
+                    let guest = accept(one.fd, nil, nil)
+                    guard guest >= 0 else { break }
+                    let flags = Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT)
+                    _ = token.withUnsafeBytes { send(guest, $0.baseAddress, $0.count, flags) }
+                    Glibc.close(guest)
+                }
             }
         }
     }
