@@ -51,6 +51,7 @@ let package = Package(
         .target(name: "Checkpoints", dependencies: ["Tensors", "Basics"]),
         // Level 4
         .target(name: "Execution", dependencies: ["Basics", "Graphs", "Kernels", "Tensors", "Threads"]),
+        .target(name: "Diagnosis", dependencies: ["Basics", "Collectives", "Threads"]),
         .target(name: "Optimizers", dependencies: ["Basics", "Tensors", "Kernels", "Threads"]),
         // Level 5, 6
         .target(name: "Operators", dependencies: ["Basics", "Graphs", "Execution", "Kernels", "Tensors"]),
@@ -67,7 +68,7 @@ let package = Package(
             name: "Commands",
             dependencies: [
                 "Basics", "Threads", "Tensors", "Graphs", "Kernels", "Models", "Collectives", "Shards", "Streaming",
-                "FrameSources", "Checkpoints", "Telemetry", "Metrics", "Training",
+                "FrameSources", "Checkpoints", "Telemetry", "Metrics", "Training", "Diagnosis",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"), "Yams",
             ]),
         .executableTarget(name: "vergence", dependencies: ["Collectives", "Commands", "MPICollectives"]),
@@ -90,6 +91,7 @@ let package = Package(
             path: "Tests/MPIProbe"),
         .testTarget(
             name: "CollectivesTests", dependencies: ["Collectives", "MPICollectives", "mpi-probe", "TestSupport"]),
+        .testTarget(name: "DiagnosisTests", dependencies: ["Diagnosis", "Collectives", "Basics", "TestSupport"]),
         .testTarget(
             name: "StateTests",
             dependencies: [

@@ -14,12 +14,20 @@ enum TrainingRanks {
         let launch = Launcher.current
         let (configuration, outcome): (RunConfiguration, TrainingSession.Outcome)
         if launch.isUnderLauncher {
+            let watch = LaunchWatch(isWatching: true)
+            watch.expect("MPI did not start", within: 120)
             let communication = try CommunicationThread(launch.makeCommunicator)
             do {
-                configuration = try communication.agreeing { try command.resolved() }
+                watch.expect("no answer from the other ranks", within: 10)
+                configuration = try communication.agreeing {
+                    let configuration = try command.resolved()
+                    _ = try configuration.makeNetwork()
+                    return configuration
+                }
                 InterruptSignal.install()
                 outcome = try runOne(
-                    configuration, resume: command.resume, ranksOnHost: Launcher.current.ranksOnHost, communication)
+                    configuration, resume: command.resume, ranksOnHost: Launcher.current.ranksOnHost, communication,
+                    watch)
             } catch {
                 // Not by unwinding, which would wait for ranks that wait for this one.
                 VergenceCommand.leave(error)
@@ -27,6 +35,7 @@ enum TrainingRanks {
             communication.shutDown()
         } else {
             configuration = try command.resolved()
+            try Doctor.admitAlone()
             InterruptSignal.install()
             outcome = try runInProcess(configuration, resume: command.resume, ranks: command.ranks)
         }
@@ -61,16 +70,26 @@ enum TrainingRanks {
             ? word : "'" + word.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
     }
 
+    /// - Parameter watch: of the launch, if there was one; the doctor looks at it first.
     private static func runOne(
-        _ configuration: RunConfiguration, resume: Bool, ranksOnHost: Int, _ communication: CommunicationThread
+        _ configuration: RunConfiguration, resume: Bool, ranksOnHost: Int, _ communication: CommunicationThread,
+        _ watch: LaunchWatch? = nil
     ) throws -> TrainingSession.Outcome {
         let kernels = Machine.kernels(
             threads: configuration.threads, ranksOnHost: ranksOnHost, precision: configuration.precision)
         defer { kernels.pool.shutDown() }
         let isFirst = communication.communicator.rank == 0
         let console = isFirst ? try TrainingConsole(configuration, resume: resume) : nil
-        for warning in Machine.warnings(threads: kernels.pool.threadCount, ranksOnHost: ranksOnHost) {
-            console?.remark(warning)
+        if let watch {
+            try Doctor.admit(
+                .init(
+                    configuration: configuration, resume: resume, kernels: kernels, lanes: configuration.lanes,
+                    looksForLauncher: false), communication, watch)
+            watch.end()
+        } else {
+            for warning in Machine.warnings(threads: kernels.pool.threadCount, ranksOnHost: ranksOnHost) {
+                console?.remark(warning)
+            }
         }
         let save = { (folder: RunFolder) in
             try AtomicFileWriter.write(ConfigurationFile.text(configuration), to: folder.configurationPath)

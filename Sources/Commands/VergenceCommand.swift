@@ -16,11 +16,13 @@ public struct VergenceCommand: ParsableCommand {
             Exit codes: 0 done, 64 usage, 65 bad data, 66 missing input, 70 own fault, 74 input/output, 75 try again (a \
             rank died), 130 interrupted.
             """,
-        version: "vergence 0.1.0",
+        version: "vergence \(version)",
         subcommands: [
             TrainCommand.self, PredictCommand.self, EvaluateCommand.self, ExportCommand.self, BenchCommand.self,
-            DebugCommand.self,
+            DebugCommand.self, DoctorCommand.self,
         ])
+
+    static let version = "0.1.0"
 
     public init() {}
 }
@@ -29,30 +31,40 @@ public struct VergenceCommand: ParsableCommand {
 public struct LaunchEnvironment: Sendable {
     /// Whether a launcher started this process as one of several ranks.
     public let isUnderLauncher: Bool
-    /// Rank, number of ranks, and number of ranks on this host, as the launcher's environment says: for what happens
-    /// before ranks can talk.
+    /// Rank, number of ranks (nil: it does not say), and number of ranks on this host, as the launcher's environment says:
+    /// for what happens before ranks can talk.
     public let rank: Int
-    public let worldSize: Int
+    public let statedWorldSize: Int?
     public let ranksOnHost: Int
-    /// What looks wrong about the launch, in one line.
-    public let warning: String?
+    /// This rank's number on its host.
+    public let localRank: Int?
+    /// This task's number and how many there are, if they were started together but do not know of each other.
+    public let unrelatedTasks: (number: Int, count: Int)?
+    /// Name and version of the library that carries messages.
+    public let communicationLibrary: @Sendable () -> String
     /// Joins the other ranks. Called on the thread that will do all communication.
     public let makeCommunicator: @Sendable () throws -> any Communicator
 
     public init(
-        isUnderLauncher: Bool, rank: Int, worldSize: Int, ranksOnHost: Int, warning: String?,
+        isUnderLauncher: Bool, rank: Int, worldSize: Int?, ranksOnHost: Int, localRank: Int?,
+        unrelatedTasks: (number: Int, count: Int)?, communicationLibrary: @escaping @Sendable () -> String,
         makeCommunicator: @escaping @Sendable () throws -> any Communicator
     ) {
         self.isUnderLauncher = isUnderLauncher
         self.rank = rank
-        self.worldSize = worldSize
+        statedWorldSize = worldSize
         self.ranksOnHost = ranksOnHost
-        self.warning = warning
+        self.localRank = localRank
+        self.unrelatedTasks = unrelatedTasks
+        self.communicationLibrary = communicationLibrary
         self.makeCommunicator = makeCommunicator
     }
 
+    public var worldSize: Int { statedWorldSize ?? 1 }
+
     /// One process, no launcher.
     public static let solo = LaunchEnvironment(
-        isUnderLauncher: false, rank: 0, worldSize: 1, ranksOnHost: 1, warning: nil
+        isUnderLauncher: false, rank: 0, worldSize: nil, ranksOnHost: 1, localRank: nil, unrelatedTasks: nil,
+        communicationLibrary: { "" }
     ) { SoloCommunicator() }
 }

@@ -14,7 +14,10 @@ public enum MPILauncher {
 
     /// Number of ranks as the launcher's environment says; nil without a launcher, and where it does not say.
     public static func worldSize(_ environment: [String: String] = ProcessInfo.processInfo.environment) -> Int? {
-        number(["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"], environment)
+        // `srun --mpi=pmix` says it in Slurm's words only.
+        let isSlurms = environment["PMIX_RANK"] != nil && !environment.keys.contains { $0.hasPrefix("PRTE_") }
+        return number(
+            ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"] + (isSlurms ? ["SLURM_STEP_NUM_TASKS"] : []), environment)
     }
 
     /// This process' rank as the launcher's environment says, for messages before MPI is up.
@@ -32,13 +35,15 @@ public enum MPILauncher {
         number(["OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID"], environment)
     }
 
-    /// A line for somebody who started several tasks under Slurm that do not know of each other (`srun` without a PMI
-    /// that this MPI speaks gives N copies of "rank 0 of 1"); nil if all is well.
-    public static func warning(_ environment: [String: String] = ProcessInfo.processInfo.environment) -> String? {
-        guard !isUnderLauncher(environment), environment["SLURM_PROCID"] != nil,
+    /// Tasks that Slurm started without telling them of each other (`srun` without a PMI that this MPI speaks gives N
+    /// copies of "rank 0 of 1"), and this one's number among them; nil if all is well.
+    public static func unrelatedTasks(
+        _ environment: [String: String] = ProcessInfo.processInfo.environment
+    ) -> (number: Int, count: Int)? {
+        guard !isUnderLauncher(environment), let number = environment["SLURM_PROCID"].flatMap(Int.init),
             let tasks = environment["SLURM_STEP_NUM_TASKS"].flatMap(Int.init), tasks > 1
         else { return nil }
-        return "Slurm started \(tasks) tasks, but not as ranks that know of each other; use srun --mpi=pmix, or mpirun"
+        return (number, tasks)
     }
 
     /// The environment without what ties a process to a launcher: for a child that is no rank, or starts its own ranks.

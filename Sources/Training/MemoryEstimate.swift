@@ -53,7 +53,9 @@ public struct MemoryEstimate: Sendable {
         let settings = BatchLoader.Settings(height: height, width: width)
         // Evaluation and writing come one after the other, while the training loader waits with full hands.
         let later = [
-            try Self.calibration(network, data: data, state: state, kernels: kernels, configuration: configuration),
+            try Self.calibration(
+                network, data: data, statisticCount: state.trainingStatistics.count, kernels: kernels,
+                configuration: configuration),
             try Self.validation(network, data: data, kernels: kernels),
         ]
         let snapshot = state.parameterArena.count + 2 * state.trainingStatistics.count + optimizerCount
@@ -69,15 +71,46 @@ public struct MemoryEstimate: Sendable {
         ]
     }
 
+    /// What a rank will need at most, and the size of a checkpoint, planned without running anything or taking the memory.
+    /// The program itself counts as large as it is now.
+    /// - Throws: what building the network and its optimizer throws.
+    public static func planned(
+        network: any Network, data: TrainingData, ranks: Int, kernels: KernelContext, configuration: RunConfiguration
+    ) throws -> (byteCount: Int, checkpointByteCount: Int) {
+        let (height, width, laneBatch) = (data.height, data.width, configuration.laneBatch)
+        let size = MemoryLayout<Float>.stride
+        let graph = try NetworkGraph(
+            network, .training, batch: laneBatch, height: height, width: width, keepOutputs: false)
+        let (parameters, statistics) = try ModelState.counts(for: network)
+        let layout = ReducedLayout(graph: graph, parameterCount: parameters, statisticCount: statistics)
+        // A small one has as many arrays.
+        let optimizerCount = try configuration.makeOptimizer(parameterCount: 16).stateArenas.count * parameters
+        let arena = MemoryPlan(outsideOf: graph.graph, kernels: kernels).arenaCount
+        let exchange = try LaneExchange.floatCount(
+            network: graph, layout: layout, lanes: configuration.lanes, ranks: min(ranks, configuration.lanes))
+        let later = [
+            try calibration(
+                network, data: data, statisticCount: statistics, kernels: kernels, configuration: configuration),
+            try validation(network, data: data, kernels: kernels), (parameters + optimizerCount) * size,
+        ]
+        let settings = BatchLoader.Settings(height: height, width: width)
+        let floats = arena + parameters + 2 * statistics + layout.count + optimizerCount + exchange
+        let checkpoint = (parameters + 2 * statistics + optimizerCount) * size + (64 << 10)
+        return (
+            floats * size + settings.byteCount(largestBatch: laneBatch, taskCount: .max) + (later.max() ?? 0)
+                + (ProcessUsage.residentByteCount() ?? 0), checkpoint
+        )
+    }
+
     private static func calibration(
-        _ network: any Network, data: TrainingData, state: ModelState, kernels: KernelContext,
+        _ network: any Network, data: TrainingData, statisticCount: Int, kernels: KernelContext,
         configuration: RunConfiguration
     ) throws -> Int {
         let count = min(data.dataSet.count(.train), Calibrator.recordLimit)
         guard count > 0 else { return 0 }
         let batch = min(configuration.laneBatch, count)
         let arena = try arenaByteCount(network, .calibration, batch: batch, data: data, kernels: kernels)
-        return arena + state.trainingStatistics.count * MemoryLayout<Float>.stride
+        return arena + statisticCount * MemoryLayout<Float>.stride
             + BatchLoader.Settings(height: data.height, width: data.width)
             .byteCount(largestBatch: batch, taskCount: count / batch)
     }

@@ -8,9 +8,17 @@ import Tensors
 extension ModelState {
     /// Memory for a network's numbers, parameters zero.
     public static func empty(for network: any Network) throws -> ModelState {
+        ModelState(inferenceGraph: try inferenceGraph(of: network))
+    }
+
+    /// Lengths of the arenas, without the memory.
+    static func counts(for network: any Network) throws -> (parameters: Int, statistics: Int) {
+        counts(inferenceGraph: try inferenceGraph(of: network))
+    }
+
+    private static func inferenceGraph(of network: any Network) throws -> Graph {
         let size = network.sizeMultiple * 2
-        return ModelState(
-            inferenceGraph: try NetworkGraph(network, .evaluation, batch: 1, height: size, width: size).graph)
+        return try NetworkGraph(network, .evaluation, batch: 1, height: size, width: size).graph
     }
 
     /// Reads parameters and inference statistics under PyTorch's names. Training's statistics start from the same values.

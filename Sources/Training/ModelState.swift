@@ -29,8 +29,8 @@ public final class ModelState: @unchecked Sendable {
         statisticSlots = graph.buffers.map {
             StatisticSlot(name: $0.name, offset: $0.offset, count: $0.shape.count, initial: $0.initial)
         }
-        parameterArena = FloatArena(count: Self.end(graph.parameters.map { ($0.offset, $0.shape.count) }))
-        let statisticCount = Self.end(graph.buffers.map { ($0.offset, $0.shape.count) })
+        let (parameterCount, statisticCount) = Self.counts(inferenceGraph: graph)
+        parameterArena = FloatArena(count: parameterCount)
         trainingStatistics = FloatArena(count: statisticCount)
         inferenceStatistics = FloatArena(count: statisticCount)
         for slot in statisticSlots {
@@ -38,6 +38,14 @@ public final class ModelState: @unchecked Sendable {
                 arena[slot.offset..<(slot.offset + slot.count)].update(repeating: slot.initial)
             }
         }
+    }
+
+    /// Lengths of the arenas of a network's state, which are not taken.
+    static func counts(inferenceGraph graph: Graph) -> (parameters: Int, statistics: Int) {
+        (
+            end(graph.parameters.map { ($0.offset, $0.shape.count) }),
+            end(graph.buffers.map { ($0.offset, $0.shape.count) })
+        )
     }
 
     private static func end(_ spans: [(offset: Int, count: Int)]) -> Int {

@@ -4,7 +4,10 @@ extension RunConfiguration {
     /// The optimizer for all of a model's parameters.
     /// - Throws: `OptimizerError` (usage) for settings that make no sense.
     public func makeOptimizer(state: ModelState) throws -> any Optimizer {
-        let count = state.parameterArena.count
+        try makeOptimizer(parameterCount: state.parameterArena.count)
+    }
+
+    func makeOptimizer(parameterCount count: Int) throws -> any Optimizer {
         switch optimizer {
         case .sgd:
             let settings = SGD.Settings(momentum: momentum, weightDecay: weightDecay, isNesterov: nesterov)

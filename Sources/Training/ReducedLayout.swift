@@ -15,9 +15,15 @@ public struct ReducedLayout: Sendable {
     public let count: Int
 
     public init(graph: NetworkGraph, state: ModelState) {
-        gradientCount = state.parameterArena.count
+        self.init(
+            graph: graph, parameterCount: state.parameterArena.count, statisticCount: state.trainingStatistics.count)
+    }
+
+    /// - Parameters: lengths of the arenas of a `ModelState`.
+    init(graph: NetworkGraph, parameterCount: Int, statisticCount: Int) {
+        gradientCount = parameterCount
         statisticOffset = gradientCount
-        statisticCount = state.trainingStatistics.count
+        self.statisticCount = statisticCount
         lossOffset = statisticOffset + statisticCount
         lossNames = graph.lossNames
         stopOffset = lossOffset + lossNames.count

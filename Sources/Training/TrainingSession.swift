@@ -112,7 +112,6 @@ public final class TrainingSession {
         evaluator = EpochEvaluator(
             network: parts.network, state: parts.state, data: parts.data, configuration: configuration,
             communication: communication, kernels: kernels, folder: folder)
-        try RankAgreement.require(identity, kernels, communication)
         let (identity, state, optimizer, lock) = (identity, state, optimizer, lock)
         let lossCount = engine.layout.lossNames.count
         let restored = try communication.together { () -> (position: RunPosition, kernelSet: String, remark: String?)? in

@@ -5,8 +5,9 @@ import MPICollectives
 let isUnderLauncher = MPILauncher.isUnderLauncher()
 VergenceCommand.run(
     LaunchEnvironment(
-        isUnderLauncher: isUnderLauncher, rank: MPILauncher.rank() ?? 0, worldSize: MPILauncher.worldSize() ?? 1,
-        ranksOnHost: MPILauncher.localSize() ?? 1, warning: MPILauncher.warning(),
+        isUnderLauncher: isUnderLauncher, rank: MPILauncher.rank() ?? 0, worldSize: MPILauncher.worldSize(),
+        ranksOnHost: MPILauncher.localSize() ?? 1, localRank: MPILauncher.localRank(),
+        unrelatedTasks: MPILauncher.unrelatedTasks(), communicationLibrary: { MPICommunicator.libraryVersion },
         makeCommunicator: makeCommunicator))
 
 /// Alone, MPI is never touched. (A function, not a closure: it runs on the communication thread, not on the main actor.)

@@ -47,6 +47,19 @@ extension CommandTests {
             #expect(workspace.checkpoint("moved") == workspace.checkpoint("reference"))
         }
 
+        @Test(.enabled(if: Workspace.mpirun != nil, "mpirun is not installed"))
+        func aLaunchIsRefusedBeforeItWrites() throws {
+            let workspace = try Workspace(pairs: 10)
+            let disk = try #require(SmallDisk(below: workspace.folder.path))
+            let train = ["train", "data", "--run", "small/run", "--lane-batch", "1", "--set", "width=16", "--threads", "1"]
+            let outcome = try ProcessRunner.run(
+                try #require(Workspace.mpirun), Workspace.launching(2) + train, in: workspace.folder.path,
+                environment: ["OMPI_MCA_odls_base_sigkill_timeout": "0"])
+            expectRefusal(outcome, 74, "no-space: the disk of small/run on ", "free some space")
+            #expect(workspace.files(below: "small").isEmpty)
+            withExtendedLifetime(disk) {}
+        }
+
         @Test func dataSetDoesNotAppear() throws {
             let workspace = try Workspace(pairs: 10)
             let disk = try #require(SmallDisk(below: workspace.folder.path))
