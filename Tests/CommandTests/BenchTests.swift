@@ -141,7 +141,7 @@ extension CommandTests {
             let result = try json(["allreduce", "--ranks-in-process", "3", "--repetitions", "2", "--set", "width=16"])
             #expect(try number(result, "ranks") == 3)
             let sizes = try list(result, "sizes")
-            #expect(try sizes.prefix(2).map { try number($0, "elements") } == [65536, 262144])
+            #expect(try sizes.prefix(2).map { try number($0, "elements") } == [16384, 65536])
             for size in sizes {
                 let (bytes, median) = (try number(size, "bytes"), try number(size, "median_seconds"))
                 #expect(try bytes == 4 * number(size, "elements") && median > 0)

@@ -10,7 +10,7 @@ struct BenchAllReduceCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "allreduce", abstract: "Time of the exchange of gradients between ranks.",
         discussion: """
-            Sums by the ways of training, of 64 Ki floats up to all gradients, statistics and losses of the network, \
+            Sums by the ways of training, of 16 Ki floats (64 KiB) up to all gradients, statistics and losses of the network, \
             beside MPI_Allreduce of the same bytes under mpirun. Bandwidth is bytes of the array over time. Alone, the \
             ranks are threads of this process.
             Examples:

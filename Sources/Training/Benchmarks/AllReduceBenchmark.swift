@@ -23,7 +23,7 @@ public enum AllReduceBenchmark {
     }
 
     /// Sizes below that of the network's own array.
-    static let elementCounts = [1 << 16, 1 << 18, 1 << 20, 1 << 22]
+    static let elementCounts = [1 << 14, 1 << 16, 1 << 18, 1 << 20, 1 << 22]
 
     /// To be called on every rank; every rank gets the same entries. The last one is the network's gradients, statistics
     /// and losses, one lane a rank.
