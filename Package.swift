@@ -33,6 +33,7 @@ let package = Package(
         .target(name: "CFilters", cSettings: optimizedC),
         .target(name: "CThreads"),
         .target(name: "CAllocationCounter"),
+        .target(name: "CProcesses"),
         // Level 1
         .target(name: "Basics", dependencies: ["CXXHash"]),
         .target(name: "Threads", dependencies: ["CThreads"]),
@@ -50,6 +51,7 @@ let package = Package(
         .target(name: "MPICollectives", dependencies: ["Basics", "Collectives", "CMPI"]),
         .target(name: "Checkpoints", dependencies: ["Tensors", "Basics"]),
         // Level 4
+        .target(name: "Supervision", dependencies: ["Basics", "Checkpoints", "CProcesses"]),
         .target(name: "Execution", dependencies: ["Basics", "Graphs", "Kernels", "Tensors", "Threads"]),
         .target(name: "Optimizers", dependencies: ["Basics", "Tensors", "Kernels", "Threads"]),
         // Level 5, 6
@@ -67,7 +69,7 @@ let package = Package(
             name: "Commands",
             dependencies: [
                 "Basics", "Threads", "Tensors", "Graphs", "Kernels", "Models", "Collectives", "Shards", "Streaming",
-                "FrameSources", "Checkpoints", "Telemetry", "Metrics", "Training",
+                "FrameSources", "Checkpoints", "Telemetry", "Metrics", "Training", "Supervision",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"), "Yams",
             ]),
         .executableTarget(name: "vergence", dependencies: ["Collectives", "Commands", "MPICollectives"]),
@@ -102,6 +104,8 @@ let package = Package(
                 "Training", "CAllocationCounter",
             ],
             resources: [.copy("Fixtures")]),
+        .testTarget(
+            name: "SupervisionTests", dependencies: ["Supervision", "Basics", "Checkpoints", "TestSupport"]),
         .testTarget(
             name: "CommandTests",
             dependencies: [

@@ -2,6 +2,7 @@ import Basics
 import Collectives
 import Glibc
 import Kernels
+import Supervision
 import Synchronization
 import Threads
 
@@ -69,7 +70,8 @@ enum InterruptSignal {
         // A parent may have left them blocked (threads of a dispatch queue have, and children inherit that).
         var wanted = sigset_t()
         sigemptyset(&wanted)
-        for number in [SIGINT, SIGTERM] {
+        // SIGALRM is how `vergence launch` asks: mpirun hands it on, but takes the others as an order to end the ranks.
+        for number in [SIGINT, SIGTERM, MPISettings.askToStop] {
             signal(number, interruptHandler)
             sigaddset(&wanted, number)
         }

@@ -1,7 +1,9 @@
 import Basics
 import Collectives
 import Glibc
+import Foundation
 import Kernels
+import Supervision
 import Synchronization
 import Telemetry
 import Threads
@@ -48,16 +50,13 @@ enum TrainingRanks {
         var words = [CommandLine.arguments.first ?? "vergence", "train", "--run", configuration.run, "--resume"]
         if ranksInProcess > 1 { words += ["--ranks", "\(ranksInProcess)"] }
         if Launcher.current.isUnderLauncher {
+            // `vergence launch` says how it was called.
+            if let prefix = ProcessInfo.processInfo.environment[MPISettings.resumePrefixVariable] {
+                return prefix + " " + ShellWords.quoted(Array(words.dropFirst()))
+            }
             words = ["mpirun", "-np", "\(Launcher.current.worldSize)", "--bind-to", "none"] + words
         }
-        return words.map(quoted).joined(separator: " ")
-    }
-
-    private static func quoted(_ word: String) -> String {
-        let isPlain =
-            !word.isEmpty && word.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "./-_+=:".contains($0)) }
-        return isPlain
-            ? word : "'" + word.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
+        return ShellWords.quoted(words)
     }
 
     private static func runOne(

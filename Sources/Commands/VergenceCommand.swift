@@ -18,8 +18,8 @@ public struct VergenceCommand: ParsableCommand {
             """,
         version: "vergence 0.1.0",
         subcommands: [
-            TrainCommand.self, PredictCommand.self, EvaluateCommand.self, ExportCommand.self, BenchCommand.self,
-            DebugCommand.self,
+            TrainCommand.self, LaunchCommand.self, PredictCommand.self, EvaluateCommand.self, ExportCommand.self,
+            BenchCommand.self, DebugCommand.self,
         ])
 
     public init() {}
