@@ -106,10 +106,11 @@ let package = Package(
             resources: [.copy("Fixtures")]),
         .testTarget(
             name: "SupervisionTests", dependencies: ["Supervision", "Basics", "Checkpoints", "TestSupport"]),
+        .executableTarget(name: "launch-probe", dependencies: ["Supervision", "Basics"], path: "Tests/LaunchProbe"),
         .testTarget(
             name: "CommandTests",
             dependencies: [
-                "vergence", "vergence-shards", "Basics", "Checkpoints", "Shards", "FrameSources", "TestSupport",
+                "vergence", "vergence-shards", "launch-probe", "Basics", "Checkpoints", "Shards", "FrameSources", "TestSupport",
             ]),
     ],
     swiftLanguageModes: [.v6],

@@ -112,6 +112,10 @@ struct LaunchCommand: ParsableCommand {
             throw Failure(
                 .usage, "unknown option '\(first)'\(suggestion(for: first, among: names)); see 'vergence launch --help'")
         }
+        let commands = VergenceCommand.configuration.subcommands.map { $0._commandName }
+        if !first.hasPrefix("-"), !commands.contains(first) {
+            throw Failure(.usage, "unknown command '\(first)'\(suggestion(for: first, among: commands)); see 'vergence --help'")
+        }
         if first == "launch" { throw Failure(.usage, "launch cannot launch itself; name another command") }
         return words
     }

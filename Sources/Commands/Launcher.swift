@@ -15,6 +15,11 @@ enum Launcher {
         set { stored.withLock { $0 = newValue } }
     }
 
+    /// Whether `vergence launch` started this rank.
+    static var isSupervised: Bool {
+        current.isUnderLauncher && getenv(MPISettings.resumePrefixVariable) != nil
+    }
+
     /// What messages start with: `rank 3 (host): ` under a launcher, nothing alone.
     static var prefix: String {
         guard current.isUnderLauncher else { return "" }
@@ -66,7 +71,8 @@ enum InterruptSignal {
 
     static func install() {
         // Evaluated here, so that the handler never runs an initialiser.
-        if Launcher.current.rank != 0 || isRequested { silence() }
+        // Under `vergence launch` signals come from it and from mpirun, and it has said why.
+        if Launcher.current.rank != 0 || isRequested || Launcher.isSupervised { silence() }
         // A parent may have left them blocked (threads of a dispatch queue have, and children inherit that).
         var wanted = sigset_t()
         sigemptyset(&wanted)

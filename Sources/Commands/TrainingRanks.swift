@@ -1,7 +1,6 @@
 import Basics
 import Collectives
 import Glibc
-import Foundation
 import Kernels
 import Supervision
 import Synchronization
@@ -51,7 +50,7 @@ enum TrainingRanks {
         if ranksInProcess > 1 { words += ["--ranks", "\(ranksInProcess)"] }
         if Launcher.current.isUnderLauncher {
             // `vergence launch` says how it was called.
-            if let prefix = ProcessInfo.processInfo.environment[MPISettings.resumePrefixVariable] {
+            if let prefix = getenv(MPISettings.resumePrefixVariable).map({ String(cString: $0) }) {
                 return prefix + " " + ShellWords.quoted(Array(words.dropFirst()))
             }
             words = ["mpirun", "-np", "\(Launcher.current.worldSize)", "--bind-to", "none"] + words

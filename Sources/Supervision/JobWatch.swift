@@ -4,7 +4,7 @@ import Glibc
 /// One call of mpirun, from its start to its end: passes on output and signals, notes progress, listens to the hang
 /// monitor, and sees to it that nothing is left.
 final class JobWatch {
-    /// Between two looks at progress and at the hang monitor.
+    /// Between two questions to the hang monitor.
     static let pollSeconds = 0.5
     /// Between the request for stacks and the end of a job that is stuck.
     static let stackSeconds = 2.0
@@ -16,7 +16,7 @@ final class JobWatch {
     private let stallWatch: (any StallWatch)?
     private let isTraining: Bool
     private let say: (String) -> Void
-    private let tick: () -> Void
+    private let tick: () -> Double
     private(set) var stallReport: String?
     /// Local ranks' processes.
     private(set) var ranks: [Int: Int32] = [:]
@@ -26,10 +26,10 @@ final class JobWatch {
 
     /// - Parameters:
     ///   - isTraining: whether ranks know the signal that asks them to save.
-    ///   - tick: called every half second.
+    ///   - tick: looks at progress; returns in how many seconds to look again.
     init(
         _ child: ChildProcess, tail: OutputTail, stallWatch: (any StallWatch)?, isTraining: Bool,
-        say: @escaping (String) -> Void, tick: @escaping () -> Void
+        say: @escaping (String) -> Void, tick: @escaping () -> Double
     ) {
         self.child = child
         self.tail = tail
@@ -41,6 +41,7 @@ final class JobWatch {
 
     func run() -> JobEnd {
         var nextPoll = 0.0
+        var nextTick = 0.0
         while !child.hasEnded() {
             child.pump(milliseconds: 50)
             passSignals()
@@ -49,9 +50,9 @@ final class JobWatch {
                 nextPoll = now + Self.pollSeconds
                 // They don't change, and all of them are there within a few looks.
                 if ranks.isEmpty || now < start + 5 { ranks.merge(ProcessTable.ranks(of: child.processID)) { $1 } }
-                tick()
                 askStallWatch(now)
             }
+            if now >= nextTick { nextTick = now + tick() }
             if let time = terminateAt, now >= time {
                 terminateAt = nil
                 endAtOnce(now)
@@ -66,7 +67,7 @@ final class JobWatch {
         let left = ProcessTable.endOrphans(graceSeconds: 2)
         if left > 0 { say("ended \(left) process\(left == 1 ? "" : "es") that mpirun left") }
         child.drain()
-        tick()
+        _ = tick()
         return JobEnd(
             child.end ?? .signalled(0), lastLines: tail.lines, wasAskedToStop: SignalInbox.stopCount > 0,
             stallReport: stallReport)

@@ -135,7 +135,11 @@ public final class Supervisor {
             output: { OutputTail.write($0, to: 1) }, errors: { [errors] in errors.take($0) })
         let watch = JobWatch(
             child, tail: errors, stallWatch: stallWatch, isTraining: job.run != nil,
-            say: { [unowned self] in self.say($0) }, tick: { [unowned self] in self.noteProgress(from: attempt.step) })
+            say: { [unowned self] in self.say($0) }, tick: { [unowned self] in
+                self.noteProgress(from: attempt.step)
+                // The first step after a failure is timed.
+                return self.failedAt == nil ? 0.5 : 0.05
+            })
         let end = watch.run()
         return (ExitClassifier.classify(end), watch.ranks)
     }
