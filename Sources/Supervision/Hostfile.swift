@@ -42,10 +42,11 @@ public enum Hostfile {
     public static func parse(_ text: String, path: String) throws -> [LaunchHost] {
         var hosts: [LaunchHost] = []
         var excluded: Set<String> = []
-        let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+        // To Swift, CR LF is one character.
+        let lines = text.replacing("\r\n", with: "\n").split(separator: "\n", omittingEmptySubsequences: false)
         for (index, line) in lines.enumerated() {
             let place = "\(path):\(index + 1)"
-            let code = line.prefix { $0 != "#" }.replacing("\r", with: " ")
+            let code = line.prefix { $0 != "#" }
             // `slots = 2` is as good as `slots=2`.
             let words = code.replacing(#/\s*=\s*/#, with: "=").split(whereSeparator: \.isWhitespace)
             guard let first = words.first else { continue }

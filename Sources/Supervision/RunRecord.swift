@@ -69,6 +69,7 @@ final class LaunchJournal {
     private let record: RunRecord?
     private var waiting: [String] = []
 
+    /// - Parameter record: nil for a journal that is not kept.
     init(_ record: RunRecord?) { self.record = record }
 
     func add(_ event: String, _ values: [(String, Value)]) {

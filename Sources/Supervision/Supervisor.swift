@@ -27,7 +27,7 @@ public final class Supervisor {
     private let errors = OutputTail(to: 2)
     private let hostfile: TemporaryHostfile?
     /// Whether the run's folder was ours to make.
-    private var ownsFolder = false
+    private let ownsFolder: Bool
     private var restarts = 0
     // For the time to the first step after a failure.
     private var failedAt: Double?
@@ -52,7 +52,9 @@ public final class Supervisor {
         self.resumePrefix = resumePrefix
         self.makeStallWatch = makeStallWatch
         record = job.run.map { RunRecord(folder: $0.folder) }
-        journal = LaunchJournal(record)
+        ownsFolder = job.run?.resumes == false && record?.isFree == true
+        // A run that is none of ours, and will be refused, stays as it is.
+        journal = LaunchJournal(ownsFolder || job.run?.resumes == true ? record : nil)
         hostfile = site.source == .local ? nil : try TemporaryHostfile()
     }
 
@@ -69,10 +71,7 @@ public final class Supervisor {
             hosts: site.hosts,
             ranks: LaunchPlan.rankCount(on: site.hosts, source: site.source, options: options, lanes: job.run?.lanes),
             resumes: false, step: 0)
-        if let run = job.run, let record {
-            ownsFolder = !run.resumes && record.isFree
-            if run.resumes { (attempt.resumes, attempt.step) = try prepare(record) }
-        }
+        if let record, job.run?.resumes == true { (attempt.resumes, attempt.step) = try prepare(record) }
         journal.add("start", describe(attempt))
         var policy = RestartPolicy(
             maximumRestarts: job.run == nil ? 0 : options.maximumRestarts, step: max(attempt.step, record?.lastStep() ?? 0))
@@ -177,15 +176,18 @@ public final class Supervisor {
         var (what, signature) = (what, verdict.signature)
         while true {
             let decision = policy.failed(signature, at: standing())
-            guard case .restart(let delay, let repeats) = decision else {
+            guard case .restart(let pause, let repeats) = decision else {
                 try giveUp(verdict, what, decision)
             }
+            let decided = monotonicSeconds()
             let probe = HostProbe(source: site.source, environment: userEnvironment)
             let (there, gone) = probe.answering(site.hosts, local: local) { SignalInbox.stopCount > 0 }
             if SignalInbox.stopCount > 0 { return nil }
             let ranks = LaunchPlan.rankCount(on: there, source: site.source, options: options, lanes: run.lanes)
             let missing = gone.map(\.name)
             restarts = policy.restarts
+            // Asking took a part of the pause.
+            let delay = max(0, pause - (monotonicSeconds() - decided))
             if there.isEmpty || ranks < options.minimumRanks {
                 let need = counted(options.minimumRanks, "rank")
                 let state = "\(there.count) of \(counted(site.hosts.count, "machine")) answer, too few for \(need)"

@@ -8,7 +8,7 @@ extension CommandTests {
     @Suite(.serialized, .enabled(if: Workspace.mpirun != nil, "mpirun is not installed"))
     struct Launching {
         static let lanes = 4
-        static let steps = 200
+        static let steps = 100
         static let options = ["--threads", "1", "--checkpoint-every", "7", "--validate-every", "4"]
         static let sessions = TemporaryFolder("launch")
         /// One mpirun that ends can pull the common session folder from under another that starts.
@@ -118,7 +118,7 @@ extension CommandTests {
             for (code, command) in [
                 (66, Self.training("bad").map { $0 == "data" ? "nothing" : $0 }),
                 (64, Self.training("undisturbed")),
-                (65, Self.training("bad") + ["--lr", "1e30"]),
+                (65, Self.training("bad") + ["--lr", "1e6"]),
             ] as [(Int32, [String])] {
                 let outcome = try start(["-n", "2"], command).wait()
                 #expect(outcome.exitCode == code, "\(outcome.errors)")
@@ -205,7 +205,7 @@ extension CommandTests {
         @Test(arguments: [(137, 75), (74, 74), (205, 75)] as [(Int32, Int32)])
         func givesUpWithAReason(code: Int32, expected: Int32) throws {
             let (path, calls) = try dyingMPIRun(code)
-            let restarts = code == 137 ? 2 : 1
+            let restarts = code == 137 ? 2 : 0
             let outcome = try start(
                 ["-n", "2", "--max-restarts", "\(restarts)"], Self.training("never"), environment: ["PATH": path + ":/usr/bin:/bin"]
             ).wait()
@@ -213,8 +213,8 @@ extension CommandTests {
             #expect(outcome.exitCode == expected, "\(outcome.errors)")
             #expect(outcome.complaints.count == 1)
             #expect(outcome.complaints.first?.contains("gave up after \(restarts) restart") == true, "\(outcome.errors)")
-            #expect(outcome.errors.contains("\(restarts + 1) times in a row in the same way"))
             if code == 137 {
+                #expect(outcome.errors.contains("3 times in a row in the same way"))
                 #expect(outcome.errors.contains("in 1 s (restart 1)") && outcome.errors.contains("in 2 s (restart 2)"))
                 #expect(outcome.errors.contains("for the second time in a row at this step"))
             }
