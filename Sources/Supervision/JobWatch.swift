@@ -63,8 +63,8 @@ final class JobWatch {
             }
         }
         child.drain()
-        // Ranks whose mpirun was killed notice by themselves, unless they are stopped.
-        let left = ProcessTable.endOrphans(graceSeconds: 2)
+        // Ranks whose mpirun was killed notice within a second or two, unless they are stopped; they have nothing to save.
+        let left = ProcessTable.endOrphans(graceSeconds: 0.5)
         if left > 0 { say("ended \(left) process\(left == 1 ? "" : "es") that mpirun left") }
         child.drain()
         _ = tick()
