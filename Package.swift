@@ -33,6 +33,7 @@ let package = Package(
         .target(name: "CFilters", cSettings: optimizedC),
         .target(name: "CThreads"),
         .target(name: "CAllocationCounter"),
+        .target(name: "CProcesses"),
         // Level 1
         .target(name: "Basics", dependencies: ["CXXHash"]),
         .target(name: "Threads", dependencies: ["CThreads"]),
@@ -50,6 +51,7 @@ let package = Package(
         .target(name: "MPICollectives", dependencies: ["Basics", "Collectives", "CMPI"]),
         .target(name: "Checkpoints", dependencies: ["Tensors", "Basics"]),
         // Level 4
+        .target(name: "Supervision", dependencies: ["Basics", "Checkpoints", "CProcesses"]),
         .target(name: "Execution", dependencies: ["Basics", "Graphs", "Kernels", "Tensors", "Threads"]),
         .target(name: "Diagnosis", dependencies: ["Basics", "Collectives", "Threads"]),
         .target(name: "Optimizers", dependencies: ["Basics", "Tensors", "Kernels", "Threads"]),
@@ -68,7 +70,7 @@ let package = Package(
             name: "Commands",
             dependencies: [
                 "Basics", "Threads", "Tensors", "Graphs", "Kernels", "Models", "Collectives", "Shards", "Streaming",
-                "FrameSources", "Checkpoints", "Telemetry", "Metrics", "Training", "Diagnosis",
+                "FrameSources", "Checkpoints", "Telemetry", "Metrics", "Training", "Diagnosis", "Supervision",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"), "Yams",
             ]),
         .executableTarget(name: "vergence", dependencies: ["Collectives", "Commands", "MPICollectives"]),
@@ -105,9 +107,12 @@ let package = Package(
             ],
             resources: [.copy("Fixtures")]),
         .testTarget(
+            name: "SupervisionTests", dependencies: ["Supervision", "Basics", "Checkpoints", "TestSupport"]),
+        .executableTarget(name: "launch-probe", dependencies: ["Supervision", "Basics"], path: "Tests/LaunchProbe"),
+        .testTarget(
             name: "CommandTests",
             dependencies: [
-                "vergence", "vergence-shards", "Basics", "Checkpoints", "Shards", "FrameSources", "TestSupport",
+                "vergence", "vergence-shards", "launch-probe", "Basics", "Checkpoints", "Shards", "FrameSources", "TestSupport",
             ]),
     ],
     swiftLanguageModes: [.v6],

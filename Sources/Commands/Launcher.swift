@@ -2,6 +2,7 @@ import Basics
 import Collectives
 import Glibc
 import Kernels
+import Supervision
 import Synchronization
 import Threads
 
@@ -12,6 +13,11 @@ enum Launcher {
     static var current: LaunchEnvironment {
         get { stored.withLock { $0 } }
         set { stored.withLock { $0 = newValue } }
+    }
+
+    /// Whether `vergence launch` started this rank.
+    static var isSupervised: Bool {
+        current.isUnderLauncher && getenv(MPISettings.resumePrefixVariable) != nil
     }
 
     /// What messages start with: `rank 3 (host): ` under a launcher, nothing alone.
@@ -65,11 +71,13 @@ enum InterruptSignal {
 
     static func install() {
         // Evaluated here, so that the handler never runs an initialiser.
-        if Launcher.current.rank != 0 || isRequested { silence() }
+        // Under `vergence launch` signals come from it and from mpirun, and it has said why.
+        if Launcher.current.rank != 0 || isRequested || Launcher.isSupervised { silence() }
         // A parent may have left them blocked (threads of a dispatch queue have, and children inherit that).
         var wanted = sigset_t()
         sigemptyset(&wanted)
-        for number in [SIGINT, SIGTERM] {
+        // SIGALRM is how `vergence launch` asks: mpirun hands it on, but takes the others as an order to end the ranks.
+        for number in [SIGINT, SIGTERM, MPISettings.askToStop] {
             signal(number, interruptHandler)
             sigaddset(&wanted, number)
         }

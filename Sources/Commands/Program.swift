@@ -94,9 +94,12 @@ struct EchoedFailure: Error { let exitCode: Basics.ExitCode }
 
 /// Errors of the argument parser as one line that ends with the remedy.
 enum UsageMessage {
-    static func line<Root: ParsableCommand>(for error: any Error, root: Root.Type) -> String {
+    /// - Parameter arguments: what was parsed.
+    static func line<Root: ParsableCommand>(
+        for error: any Error, root: Root.Type, arguments: ArraySlice<String> = CommandLine.arguments.dropFirst()
+    ) -> String {
         var message = root.message(for: error)
-        let (path, rest) = meant(root, CommandLine.arguments.dropFirst())
+        let (path, rest) = meant(root, arguments)
         if let word = rest, message.hasPrefix("Unexpected argument '\(word)'") {
             message =
                 "unknown command '\(word)'"

@@ -3,6 +3,7 @@ import Collectives
 import Foundation
 import Glibc
 import Kernels
+import Supervision
 import Synchronization
 import Telemetry
 import Threads
@@ -58,16 +59,13 @@ enum TrainingRanks {
         var words = [CommandLine.arguments.first ?? "vergence", "train", "--run", configuration.run, "--resume"]
         if ranksInProcess > 1 { words += ["--ranks", "\(ranksInProcess)"] }
         if Launcher.current.isUnderLauncher {
+            // `vergence launch` says how it was called.
+            if let prefix = getenv(MPISettings.resumePrefixVariable).map({ String(cString: $0) }) {
+                return prefix + " " + ShellWords.quoted(Array(words.dropFirst()))
+            }
             words = ["mpirun", "-np", "\(Launcher.current.worldSize)", "--bind-to", "none"] + words
         }
-        return words.map(quoted).joined(separator: " ")
-    }
-
-    private static func quoted(_ word: String) -> String {
-        let isPlain =
-            !word.isEmpty && word.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "./-_+=:".contains($0)) }
-        return isPlain
-            ? word : "'" + word.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
+        return ShellWords.quoted(words)
     }
 
     /// - Parameter watch: of the launch, if there was one; the doctor looks at it first.

@@ -18,8 +18,8 @@ public struct VergenceCommand: ParsableCommand {
             """,
         version: "vergence \(version)",
         subcommands: [
-            TrainCommand.self, PredictCommand.self, EvaluateCommand.self, ExportCommand.self, BenchCommand.self,
-            DebugCommand.self, DoctorCommand.self,
+            TrainCommand.self, LaunchCommand.self, PredictCommand.self, EvaluateCommand.self, ExportCommand.self,
+            BenchCommand.self, DebugCommand.self, DoctorCommand.self,
         ])
 
     static let version = "0.1.0"
