@@ -242,7 +242,7 @@ extension CommandTests {
             try workspace.write(bytes, "damaged/checkpoints/last.safetensors")
             let outcome = try start(["-n", "2"], ["train", "--run", "damaged", "--resume"]).wait()
             #expect(outcome.exitCode == 0 && outcome.errors.contains("launch: damaged: damaged/checkpoints/last"), "\(outcome.errors)")
-            #expect(outcome.errors.contains("taking damaged/checkpoints/best.safetensors, step"))
+            #expect(outcome.errors.contains("taking damaged/checkpoints/step_"))
             try expectWhole("damaged")
         }
 
