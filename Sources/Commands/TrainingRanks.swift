@@ -27,7 +27,7 @@ enum TrainingRanks {
                 }
                 InterruptSignal.install()
                 outcome = try runOne(
-                    configuration, resume: command.resume, ranksOnHost: Launcher.current.ranksOnHost, communication,
+                    configuration, Wishes(command), ranksOnHost: Launcher.current.ranksOnHost, communication,
                     watch)
             } catch {
                 // Not by unwinding, which would wait for ranks that wait for this one.
@@ -38,7 +38,7 @@ enum TrainingRanks {
             configuration = try command.resolved()
             try Doctor.admitAlone()
             InterruptSignal.install()
-            outcome = try runInProcess(configuration, resume: command.resume, ranks: command.ranks)
+            outcome = try runInProcess(configuration, Wishes(command), ranks: command.ranks)
         }
         if outcome == .interrupted {
             let text = "stopped; go on with: \(resumeCommand(configuration, ranksInProcess: command.ranks))"
@@ -69,19 +69,27 @@ enum TrainingRanks {
     }
 
     /// - Parameter watch: of the launch, if there was one; the doctor looks at it first.
+    /// What is asked of this execution alone, and not part of the run.
+    private struct Wishes: Sendable {
+        let resume: Bool
+        let trace: String?
+
+        init(_ command: TrainCommand) { (resume, trace) = (command.resume, command.trace) }
+    }
+
     private static func runOne(
-        _ configuration: RunConfiguration, resume: Bool, ranksOnHost: Int, _ communication: CommunicationThread,
+        _ configuration: RunConfiguration, _ wishes: Wishes, ranksOnHost: Int, _ communication: CommunicationThread,
         _ watch: LaunchWatch? = nil
     ) throws -> TrainingSession.Outcome {
         let kernels = Machine.kernels(
             threads: configuration.threads, ranksOnHost: ranksOnHost, precision: configuration.precision)
         defer { kernels.pool.shutDown() }
         let isFirst = communication.communicator.rank == 0
-        let console = isFirst ? try TrainingConsole(configuration, resume: resume) : nil
+        let console = isFirst ? try TrainingConsole(configuration, resume: wishes.resume) : nil
         if let watch {
             try Doctor.admit(
                 .init(
-                    configuration: configuration, resume: resume, kernels: kernels, lanes: configuration.lanes,
+                    configuration: configuration, resume: wishes.resume, kernels: kernels, lanes: configuration.lanes,
                     looksForLauncher: false), communication, watch)
             watch.end()
         } else {
@@ -93,12 +101,12 @@ enum TrainingRanks {
             try AtomicFileWriter.write(ConfigurationFile.text(configuration), to: folder.configurationPath)
         }
         let session = try TrainingSession(
-            configuration: configuration, start: resume ? .resuming : .anew, communication: communication, kernels: kernels,
+            configuration: configuration, start: wishes.resume ? .resuming : .anew, communication: communication, kernels: kernels,
             observer: console, fault: ProcessInfo.processInfo.environment["VERGENCE_INJECT"].map { try FaultInjection($0) },
-            writeConfiguration: save, shouldStop: { InterruptSignal.isRequested })
+            tracePath: wishes.trace, writeConfiguration: save, shouldStop: { InterruptSignal.isRequested })
         // What may change on resuming stays changed, so that the next --resume needs no options.
         try communication.together {
-            guard resume && isFirst else { return }
+            guard wishes.resume && isFirst else { return }
             let folder = RunFolder(path: configuration.run)
             try save(folder)
             for path in [folder.path, folder.checkpointFolder, folder.sampleFolder] { try removeRemnants(in: path) }
@@ -116,7 +124,7 @@ enum TrainingRanks {
     /// Ranks as threads. One that fails poisons the others' communication, so that all end; what is reported is the failure
     /// of the lowest rank that has one of its own.
     private static func runInProcess(
-        _ configuration: RunConfiguration, resume: Bool, ranks: Int
+        _ configuration: RunConfiguration, _ wishes: Wishes, ranks: Int
     ) throws -> TrainingSession.Outcome {
         struct Results: Sendable {
             var outcomes: [TrainingSession.Outcome] = []
@@ -125,7 +133,7 @@ enum TrainingRanks {
         if ranks == 1 {
             let communication = try CommunicationThread { SoloCommunicator() }
             defer { communication.shutDown() }
-            return try runOne(configuration, resume: resume, ranksOnHost: 1, communication)
+            return try runOne(configuration, wishes, ranksOnHost: 1, communication)
         }
         let results = Mutex(Results())
         let world = InProcessCommunicator.world(size: ranks)
@@ -135,7 +143,7 @@ enum TrainingRanks {
                     let communication = try CommunicationThread { communicator }
                     defer { communication.shutDown() }
                     do {
-                        let outcome = try runOne(configuration, resume: resume, ranksOnHost: ranks, communication)
+                        let outcome = try runOne(configuration, wishes, ranksOnHost: ranks, communication)
                         results.withLock { $0.outcomes.append(outcome) }
                     } catch {
                         // Before the communication thread is waited for, which may be waiting for this rank.

@@ -55,6 +55,7 @@ final class CheckpointWriter {
     private let identity: CheckpointIdentity
     private let kernelSet: String
     private let keep: Int
+    private let trace: TraceRecorder?
     private var snapshot: StateSnapshot?
     private var thread: WorkerThread?
     private let failure = Outcome()
@@ -64,11 +65,12 @@ final class CheckpointWriter {
     }
 
     /// - Parameter keep: how many checkpoints stay under their steps' names.
-    init(folder: RunFolder, identity: CheckpointIdentity, kernelSet: String, keep: Int) {
+    init(folder: RunFolder, identity: CheckpointIdentity, kernelSet: String, keep: Int, trace: TraceRecorder?) {
         self.folder = folder
         self.identity = identity
         self.kernelSet = kernelSet
         self.keep = keep
+        self.trace = trace
     }
 
     deinit { thread?.join() }
@@ -83,8 +85,10 @@ final class CheckpointWriter {
         let snapshot = self.snapshot ?? StateSnapshot(state: state, optimizer: optimizer)
         self.snapshot = snapshot
         try snapshot.take(position, state: state, optimizer: optimizer, digest: digest, kernels: kernels)
-        let (folder, identity, kernelSet, keep, outcome) = (folder, identity, kernelSet, keep, failure)
+        let (folder, identity, kernelSet, keep, trace, outcome) = (folder, identity, kernelSet, keep, trace, failure)
         thread = WorkerThread(name: "checkpoint") {
+            let start = monotonicSeconds()
+            defer { trace?.record(.writeCheckpoint, step: position.step, from: start) }
             do {
                 let checkpoints = try CheckpointFolder(path: folder.checkpointFolder)
                 try RunCheckpoint.write(

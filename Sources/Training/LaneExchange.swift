@@ -1,3 +1,4 @@
+import Basics
 import Collectives
 import Graphs
 import Kernels
@@ -28,6 +29,9 @@ public final class LaneExchange {
     public private(set) var laneHashes: [UInt64]
     /// Nil: no checksums are taken.
     private let kernels: KernelContext?
+    private let trace: TraceRecorder?
+    /// Number of the step that is being computed, from 1: for the trace.
+    var step = 0
     /// What belongs to a lane; behind it stands the wish to stop.
     private let hashedCount: Int
     private var finishedLanes = 0
@@ -35,7 +39,8 @@ public final class LaneExchange {
 
     /// - Throws: `Failure` (usage) if there are fewer lanes than ranks.
     public init(
-        engine: LaneEngine, lanes: Int, communication: CommunicationThread, kernels: KernelContext? = nil
+        engine: LaneEngine, lanes: Int, communication: CommunicationThread, kernels: KernelContext? = nil,
+        trace: TraceRecorder? = nil
     ) throws {
         let communicator = communication.communicator
         share = try LaneTree.share(rank: communicator.rank, worldSize: communicator.worldSize, lanes: lanes)
@@ -49,6 +54,7 @@ public final class LaneExchange {
         mean = FloatArena(count: lane.count)
         self.communication = communication
         self.kernels = kernels
+        self.trace = trace
         hashedCount = engine.layout.stopOffset
         laneHashes = [UInt64](repeating: 0, count: share.count)
         // The last lane is folded from where it was computed.
@@ -113,7 +119,10 @@ public final class LaneExchange {
     private func submit(_ range: Range<Int>) {
         let (step, subtreeCount) = (fold.steps[share.count - 1], fold.subtrees.count)
         let (partials, lane, mean, reducer) = (partials, lane, mean, reducer)
+        let (trace, bucket, number) = (trace, submitted, self.step)
         communication.submit { _ in
+            let start = trace == nil ? 0 : monotonicSeconds()
+            defer { trace?.record(.exchange, step: number, detail: bucket, from: start) }
             func span(_ buffer: Int) -> UnsafeMutablePointer<Float> {
                 (buffer == step.buffer ? lane : partials[buffer]).base + range.lowerBound
             }

@@ -36,6 +36,7 @@ public final class TrainingSession {
     private let digest: StateDigest
     private let journal: StepJournal
     private let fault: FaultInjection?
+    private let trace: (recorder: TraceRecorder, path: String)?
     private let communication: CommunicationThread
     let kernels: KernelContext
     private let identity: CheckpointIdentity
@@ -55,7 +56,7 @@ public final class TrainingSession {
     ///   - observer: on rank 0 only.
     public init(
         configuration: RunConfiguration, start: Start, communication: CommunicationThread, kernels: KernelContext,
-        observer: (any TrainingObserver)?, fault: FaultInjection? = nil,
+        observer: (any TrainingObserver)?, fault: FaultInjection? = nil, tracePath: String? = nil,
         writeConfiguration: (RunFolder) throws -> Void, shouldStop: @escaping @Sendable () -> Bool
     ) throws {
         self.configuration = configuration
@@ -64,6 +65,7 @@ public final class TrainingSession {
         self.observer = observer
         self.shouldStop = shouldStop
         self.fault = fault
+        trace = try tracePath.map { (try TraceRecorder(communication: communication), $0) }
         folder = RunFolder(path: configuration.run)
         lock = RunLock(folder: configuration.run)
         let isFirst = communication.communicator.rank == 0
@@ -99,7 +101,8 @@ public final class TrainingSession {
         schedule = try configuration.makeSchedule(totalSteps: totalSteps)
         engine = LaneEngine(network: parts.graph, state: parts.state, kernels: kernels)
         exchange = try LaneExchange(
-            engine: engine, lanes: configuration.lanes, communication: communication, kernels: kernels)
+            engine: engine, lanes: configuration.lanes, communication: communication, kernels: kernels,
+            trace: trace?.recorder)
         digest = parts.state.digest(with: parts.optimizer)
         journal = try StepJournal(
             communication: communication, digest: digest, firstLane: exchange.share.lowerBound)
@@ -108,7 +111,8 @@ public final class TrainingSession {
             height: parts.data.height, width: parts.data.width, configuration: configuration.identityText,
             data: parts.data.rootHash)
         writer = CheckpointWriter(
-            folder: folder, identity: identity, kernelSet: kernels.setName, keep: configuration.keepCheckpoints)
+            folder: folder, identity: identity, kernelSet: kernels.setName, keep: configuration.keepCheckpoints,
+            trace: trace?.recorder)
         evaluator = EpochEvaluator(
             network: parts.network, state: parts.state, data: parts.data, configuration: configuration,
             communication: communication, kernels: kernels, folder: folder)
@@ -204,6 +208,7 @@ public final class TrainingSession {
                 journal.send()
                 try communication.waitForAll()
                 if let report = try journal.collect() { try observer?.finished(report) }
+                try writeTrace()
                 return isEnd ? .finished : .interrupted
             }
         }
@@ -222,10 +227,17 @@ public final class TrainingSession {
             data: data.dataSet, split: .train, schedule: order.schedule(lanes: lanes, steps: steps), settings: settings)
     }
 
+    private func writeTrace() throws {
+        guard let trace else { return }
+        let dropped = try trace.recorder.write(to: trace.path, communication: communication)
+        if dropped > 0 { observer?.remark("\(trace.path): the last \(dropped) events did not fit") }
+    }
+
     /// Computes this rank's lanes, combines all lanes, updates. Returns whether any rank was asked to stop.
     func step(_ loader: BatchLoader, lanes: [Int]) throws -> Bool {
         let start = monotonicSeconds()
         let waitBefore = loader.waitSeconds
+        exchange.step = position.step + 1
         journal.send()
         for _ in lanes {
             let batch = try compute(loader) { exchange.nodeFinished($0) }
@@ -233,7 +245,7 @@ public final class TrainingSession {
             exchange.laneFinished()
         }
         let computed = monotonicSeconds()
-        try exchange.finish()
+        try traced(.waitForExchange) { try exchange.finish() }
         let communicated = monotonicSeconds()
         if let report = try journal.collect() { try observer?.finished(report) }
 
@@ -253,8 +265,10 @@ public final class TrainingSession {
             rank: communication.communicator.rank, step: position.step + 1, state: state, digest: digest,
             kernels: kernels)
         digest.begin()
-        optimizer.update(
-            parameters: state.parameterArena, gradients: mean, learningRate: rate, context: kernels, digest: digest)
+        traced(.update) {
+            optimizer.update(
+                parameters: state.parameterArena, gradients: mean, learningRate: rate, context: kernels, digest: digest)
+        }
         if let entry = digest.changedEntry {
             throw Failure(
                 .tryAgain,
@@ -281,7 +295,10 @@ public final class TrainingSession {
 
     /// Computes the next lane of the loader into the engine's result.
     func compute(_ loader: BatchLoader, finished: (Int) -> Void) throws -> LaneBatch {
+        let asked = monotonicSeconds()
         guard let batch = try loader.nextBatch() else { preconditionFailure("the schedule is too short") }
+        let started = monotonicSeconds()
+        var lossKnown = started
         precondition(batch.step == position.step)
         for input in network.inputs {
             let source = batch.input(input.field)
@@ -294,7 +311,10 @@ public final class TrainingSession {
                 seed: configuration.seed, step: UInt64(position.step),
                 sampleIndices: SampleIndices(base: indices.baseAddress, count: indices.count))
             do {
-                try engine.run(runState, checkNaN: configuration.checkNaN, finished: finished)
+                try engine.run(runState, checkNaN: configuration.checkNaN) { node in
+                    if node == engine.lossNode { lossKnown = monotonicSeconds() }
+                    finished(node)
+                }
             } catch let error as Executor.NonFinite {
                 throw Failure(
                     .badData,
@@ -302,7 +322,19 @@ public final class TrainingSession {
                         + "element \(error.element); lower --lr or look at records \(batch.samples.map(\.record))")
             }
         }
+        if let recorder = trace?.recorder {
+            let step = position.step + 1
+            recorder.record(.dataWait, step: step, detail: batch.lane, from: asked, to: started)
+            recorder.record(.forward, step: step, detail: batch.lane, from: started, to: lossKnown)
+            recorder.record(.backward, step: step, detail: batch.lane, from: lossKnown)
+        }
         return batch
+    }
+
+    private func traced<Value>(_ kind: TraceRecorder.Kind, _ body: () throws -> Value) rethrows -> Value {
+        let start = monotonicSeconds()
+        defer { trace?.recorder.record(kind, step: position.step, from: start) }
+        return try body()
     }
 
     /// Ends an epoch: estimates statistics, validates and draws (if it is time), and reports. Returns whether this state is
@@ -314,9 +346,9 @@ public final class TrainingSession {
         var validation: [(name: String, value: Double)] = []
         var isBest = false
         if validates {
-            try evaluator.calibrate()
+            try traced(.calibrate) { try evaluator.calibrate() }
             position.statisticsStep = position.step
-            validation = try evaluator.validate(epoch)
+            validation = try traced(.validate) { try evaluator.validate(epoch) }
             let judged = validation.first { $0.name == "loss" }?.value ?? means.first?.value ?? .infinity
             isBest = judged < position.bestLoss
             if isBest { position.bestLoss = judged }
@@ -338,7 +370,10 @@ public final class TrainingSession {
     /// Rank 0 writes, while training goes on; the bytes are the same whoever does.
     private func save(asBest: Bool = false) throws {
         guard isFirst else { return }
-        try writer.save(position, state: state, optimizer: optimizer, digest: digest, kernels: kernels, asBest: asBest)
+        try traced(.snapshot) {
+            try writer.save(
+                position, state: state, optimizer: optimizer, digest: digest, kernels: kernels, asBest: asBest)
+        }
     }
 }
 

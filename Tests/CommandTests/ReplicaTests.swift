@@ -62,6 +62,31 @@ extension CommandTests {
             }
         }
 
+        /// One file for all ranks, as Chrome wants it; nothing lasts longer than the step around it.
+        @Test func traceShowsAllRanks() throws {
+            let workspace = try Self.whole.get()
+            let outcome = try workspace.train(
+                "traced", steps: 12, lanes: 6,
+                ["--threads", "1", "--ranks", "3", "--checkpoint-every", "10", "--trace", "trace.json"])
+            #expect(outcome.exitCode == 0, "\(outcome.errors)")
+            let object = try JSONSerialization.jsonObject(with: try #require(workspace.bytes("trace.json")))
+            let events = try #require((object as? [String: Any])?["traceEvents"] as? [[String: Any]])
+            func count(_ name: String, rank: Int) -> Int {
+                events.count { $0["name"] as? String == name && $0["pid"] as? Int == rank && $0["ph"] as? String == "X" }
+            }
+            for rank in 0..<3 {
+                for name in ["wait for data", "forward", "backward"] { #expect(count(name, rank: rank) == 24) }
+                for name in ["wait for exchange", "update"] { #expect(count(name, rank: rank) == 12) }
+                #expect(count("exchange", rank: rank) >= 12)
+                #expect(count("write checkpoint", rank: rank) == (rank == 0 ? 3 : 0))
+            }
+            for event in events where event["ph"] as? String == "X" {
+                #expect((event["dur"] as? Double ?? -1) >= 0 && (event["ts"] as? Double ?? -1) >= 0, "\(event)")
+                let step = (event["args"] as? [String: Any])?["step"] as? Int ?? 0
+                #expect((1...12).contains(step))
+            }
+        }
+
         @Test func replayGivesWhatTheRankComputed() throws {
             let workspace = try Self.whole.get()
             let before = workspace.files(below: "whole")
