@@ -245,7 +245,7 @@ public final class TrainingSession {
             exchange.laneFinished()
         }
         let computed = monotonicSeconds()
-        try traced(.waitForExchange) { try exchange.finish() }
+        try traced(.waitForExchange, step: position.step + 1) { try exchange.finish() }
         let communicated = monotonicSeconds()
         if let report = try journal.collect() { try observer?.finished(report) }
 
@@ -265,7 +265,7 @@ public final class TrainingSession {
             rank: communication.communicator.rank, step: position.step + 1, state: state, digest: digest,
             kernels: kernels)
         digest.begin()
-        traced(.update) {
+        traced(.update, step: position.step + 1) {
             optimizer.update(
                 parameters: state.parameterArena, gradients: mean, learningRate: rate, context: kernels, digest: digest)
         }
@@ -331,9 +331,9 @@ public final class TrainingSession {
         return batch
     }
 
-    private func traced<Value>(_ kind: TraceRecorder.Kind, _ body: () throws -> Value) rethrows -> Value {
+    private func traced<Value>(_ kind: TraceRecorder.Kind, step: Int? = nil, _ body: () throws -> Value) rethrows -> Value {
         let start = monotonicSeconds()
-        defer { trace?.recorder.record(kind, step: position.step, from: start) }
+        defer { trace?.recorder.record(kind, step: step ?? position.step, from: start) }
         return try body()
     }
 
