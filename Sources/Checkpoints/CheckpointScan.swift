@@ -1,8 +1,8 @@
 import Basics
 import Glibc
 
-/// Finds the state that a run can go on from, among all that its folder `checkpoints` holds: `last.safetensors`, retained
-/// ones (`step_NNNNNN.safetensors`), and, for want of these, `best.safetensors`.
+/// Finds the state that a run can go on from, among all that its folder `checkpoints` holds: `last.safetensors`,
+/// retained ones (`step_NNNNNN.safetensors`), and, for want of these, `best.safetensors`.
 public enum CheckpointScan {
     public struct Found: Equatable, Sendable {
         public let path: String
@@ -18,8 +18,8 @@ public enum CheckpointScan {
     }
 
     /// Reads headers, then whole files from the newest on until one is right.
-    /// - Throws: `FileError` if the folder or a file cannot be read (which says nothing about what is in it). A missing folder
-    ///   holds nothing.
+    /// - Throws: `FileError` if the folder or a file cannot be read (which says nothing about what is in it). A
+    /// missing folder holds nothing.
     public static func newest(in folder: String) throws -> Result {
         guard Files.isFolder(folder) else { return Result() }
         var result = Result()
@@ -38,7 +38,9 @@ public enum CheckpointScan {
             }
         }
         // `best` is written before the row of its epoch is in metrics.csv: it comes after all others.
-        candidates.sort { ($0.order == 2 ? 1 : 0, -$0.found.step, $0.order) < ($1.order == 2 ? 1 : 0, -$1.found.step, $1.order) }
+        candidates.sort {
+            ($0.order == 2 ? 1 : 0, -$0.found.step, $0.order) < ($1.order == 2 ? 1 : 0, -$1.found.step, $1.order)
+        }
         for candidate in candidates {
             do {
                 try SafeTensorsFile(path: candidate.found.path).verify()

@@ -7,20 +7,21 @@ import Supervision
 /// `vergence launch`: ranks under mpirun, on this machine or on many, and somebody who sees to it that the run goes on.
 struct LaunchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "launch", abstract: "Runs a command as ranks under mpirun; a training run goes on by itself after failures.",
+        commandName: "launch",
+        abstract: "Runs a command as ranks under mpirun; a training run goes on by itself after failures.",
         discussion: """
             Examples:
               vergence launch -n 2 -- train data --run runs/first --lanes 2 --lane-batch 3
               vergence launch --hostfile hosts --network 10.0.0.0/24 -- train /data/films --run /data/run1 --lanes 16
               vergence launch --dry-run -n 4 -- train data --run runs/first --lanes 4
 
-            Machines come from --hostfile, from Slurm inside an allocation, or from the hostfile of a Kubernetes MPIJob; \
-            else all ranks run here. The program, the data and the run's folder must be at the same path on every machine, \
-            this one included.
+            Machines come from --hostfile, from Slurm inside an allocation, or from the hostfile of a Kubernetes \
+            MPIJob; else all ranks run here. The program, the data and the run's folder must be at the same path on \
+            every machine, this one included.
 
-            When a rank dies, a machine is lost or ranks are stuck, training goes on from its newest whole checkpoint, on \
-            the machines that answer, with as many ranks as fit; the weights have the same bits as those of a run without \
-            a break. What another try would not change (exit codes 64, 65, 66, 70) is not tried again. Events stand on \
+            When a rank dies, a machine is lost or ranks are stuck, training goes on from its newest whole checkpoint, \
+            on the machines that answer, with as many ranks as fit; the weights have the same bits as those of a run \
+            without a break. What another try would not change (exit codes 64, 65, 66, 70) is not tried again. Events stand on \
             standard error and in launch.jsonl in the run's folder.
 
             Ctrl-C or SIGTERM saves and ends with 130, a second one ends at once; SIGUSR1 and SIGUSR2 go to the ranks.
@@ -28,7 +29,8 @@ struct LaunchCommand: ParsableCommand {
 
     @Option(
         name: [.customShort("n"), .customLong("ranks")],
-        help: ArgumentHelp("Number of ranks. (default: a rank a slot, at most one a lane; 1 on this machine alone)", valueName: "N"))
+        help: ArgumentHelp(
+            "Number of ranks. (default: a rank a slot, at most one a lane; 1 on this machine alone)", valueName: "N"))
     var ranks: Int?
     @Option(
         name: [.customShort("f"), .customLong("hostfile")],
@@ -44,7 +46,8 @@ struct LaunchCommand: ParsableCommand {
     var network: String?
     @Option(
         name: [.customShort("t"), .customLong("threads")],
-        help: ArgumentHelp("Compute threads of each rank, given to train. (default: its share of the cores)", valueName: "T"))
+        help: ArgumentHelp(
+            "Compute threads of each rank, given to train. (default: its share of the cores)", valueName: "T"))
     var threads: Int?
     @Flag(help: "Give each rank cores of its own (bare metal; not in containers that share cores).")
     var pin = false
@@ -52,7 +55,9 @@ struct LaunchCommand: ParsableCommand {
     var minRanks = 1
     @Option(help: ArgumentHelp("Give up after this many restarts in a row without progress.", valueName: "R"))
     var maxRestarts = 10
-    @Option(help: ArgumentHelp("Where Open MPI lives on every machine, if not on the PATH of a plain ssh command.", valueName: "folder"))
+    @Option(
+        help: ArgumentHelp(
+            "Where Open MPI lives on every machine, if not on the PATH of a plain ssh command.", valueName: "folder"))
     var prefix: String?
     @Option(
         name: .customLong("mpirun-arg"), parsing: .unconditionalSingleValue,
@@ -80,14 +85,17 @@ struct LaunchCommand: ParsableCommand {
         options.mpirunArguments = mpirunArguments
         let cores = max(1, CPUAffinity.allowedCores)
         let site = try LaunchSite.find(hostfile: hostfile, isLocal: local, environment: environment, cores: cores)
-        if site.source == .slurm, threads == nil { options.threads = environment["SLURM_CPUS_PER_TASK"].flatMap { Int($0) } }
+        if site.source == .slurm, threads == nil {
+            options.threads = environment["SLURM_CPUS_PER_TASK"].flatMap { Int($0) }
+        }
         let job = LaunchJob(program: try Self.program(), arguments: words, run: try Self.trainingRun(words))
         for warning in try LaunchPlan.check(site, options: options, lanes: job.run?.lanes, cores: cores) {
             Console.write("launch: \(warning)\n")
         }
         if dryRun { return show(site, options, job, cores, environment) }
         let supervisor = try Supervisor(
-            site: site, options: options, job: job, cores: cores, environment: environment, resumePrefix: resumePrefix())
+            site: site, options: options, job: job, cores: cores, environment: environment, resumePrefix: resumePrefix()
+        )
         let code = try supervisor.run()
         if code != .done { throw EchoedFailure(exitCode: code) }
     }
@@ -110,18 +118,20 @@ struct LaunchCommand: ParsableCommand {
                 "--prefix", "--mpirun-arg", "--dry-run", "--help",
             ]
             throw Failure(
-                .usage, "unknown option '\(first)'\(suggestion(for: first, among: names)); see 'vergence launch --help'")
+                .usage, "unknown option '\(first)'\(suggestion(for: first, among: names)); see 'vergence launch --help'"
+            )
         }
         let commands = VergenceCommand.configuration.subcommands.map { $0._commandName }
         if !first.hasPrefix("-"), !commands.contains(first) {
-            throw Failure(.usage, "unknown command '\(first)'\(suggestion(for: first, among: commands)); see 'vergence --help'")
+            throw Failure(
+                .usage, "unknown command '\(first)'\(suggestion(for: first, among: commands)); see 'vergence --help'")
         }
         if first == "launch" { throw Failure(.usage, "launch cannot launch itself; name another command") }
         return words
     }
 
-    /// What is known about a training run before it starts, which also finds mistakes in its command line; nil for other
-    /// commands, and for a dry run.
+    /// What is known about a training run before it starts, which also finds mistakes in its command line; nil for
+    /// other commands, and for a dry run.
     /// - Throws: `Failure`, or what asks for help.
     private static func trainingRun(_ words: [String]) throws -> LaunchJob.Run? {
         let parsed: any ParsableCommand
@@ -132,7 +142,9 @@ struct LaunchCommand: ParsableCommand {
             throw Failure(.usage, UsageMessage.line(for: error, root: VergenceCommand.self, arguments: words[...]))
         }
         guard let train = parsed as? TrainCommand, !train.dryRun else { return nil }
-        if train.ranks > 1 { throw Failure(.usage, "--ranks is for one process; give launch -n \(train.ranks) instead") }
+        if train.ranks > 1 {
+            throw Failure(.usage, "--ranks is for one process; give launch -n \(train.ranks) instead")
+        }
         let configuration = try train.resolved()
         return LaunchJob.Run(folder: configuration.run, lanes: configuration.lanes, resumes: train.resume)
     }

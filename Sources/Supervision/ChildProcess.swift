@@ -10,8 +10,8 @@ public enum ProcessEnd: Equatable, Sendable {
     case notStarted(String)
 }
 
-/// A program under our eyes: in a process group of its own, so that a terminal's Ctrl-C reaches us alone; with nothing to
-/// read; its output and errors in pipes. It is told when this process dies, even by `kill -9`.
+/// A program under our eyes: in a process group of its own, so that a terminal's Ctrl-C reaches us alone; with nothing
+/// to read; its output and errors in pipes. It is told when this process dies, even by `kill -9`.
 final class ChildProcess {
     let processID: pid_t
     private(set) var end: ProcessEnd?
@@ -150,8 +150,8 @@ enum ProcessTable {
         return String(decoding: bytes, as: UTF8.self)
     }
 
-    /// Ends what our children have left behind (they are ours, since `cprocesses_adopt_orphans`): gives them the time to end
-    /// by themselves, then ends them. Returns how many had to be ended.
+    /// Ends what our children have left behind (they are ours, since `cprocesses_adopt_orphans`): gives them the time
+    /// to end by themselves, then ends them. Returns how many had to be ended.
     static func endOrphans(graceSeconds: Double) -> Int {
         let deadline = monotonicSeconds() + graceSeconds
         var ended = 0

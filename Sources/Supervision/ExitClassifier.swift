@@ -56,20 +56,22 @@ public struct RankDeath: Equatable, Sendable {
     public var cause: Cause
     public var rank: Int?
     public var host: String?
+    public var process: Int32?
 
-    public init(_ cause: Cause, rank: Int? = nil, host: String? = nil) {
+    public init(_ cause: Cause, rank: Int? = nil, host: String? = nil, process: Int32? = nil) {
         self.cause = cause
         self.rank = rank
         self.host = host
+        self.process = process
     }
 }
 
 /// Tells from mpirun's last words and exit code what has happened.
 ///
-/// Measured with Open MPI 4.1.4: mpirun ends with the code of the first rank that failed, or 128 + its signal; 205 when it
-/// lost a machine; 1 when it was told to end, on a command line it does not understand, and when a rank left with 0 but
-/// without a word to MPI; 132 when the program is not there (as if a rank had met an illegal instruction), 255 when ssh fails.
-/// So its words count before its code.
+/// Measured with Open MPI 4.1.4: mpirun ends with the code of the first rank that failed, or 128 + its signal; 205 when
+/// it lost a machine; 1 when it was told to end, on a command line it does not understand, and when a rank left with 0
+/// but without a word to MPI; 132 when the program is not there (as if a rank had met an illegal instruction), 255 when
+/// ssh fails. So its words count before its code.
 public enum ExitClassifier {
     public static func classify(_ job: JobEnd) -> Verdict {
         let text = job.lastLines.joined(separator: "\n")
@@ -117,13 +119,13 @@ public enum ExitClassifier {
             ),
             (
                 "orted: command not found", .missingInput,
-                "a machine does not find orted; say with --prefix where Open MPI lives, or put it on the PATH of a plain "
-                    + "ssh command"
+                "a machine does not find orted; say with --prefix where Open MPI lives, or put it on the PATH of a "
+                    + "plain ssh command"
             ),
             (
                 "orted: not found", .missingInput,
-                "a machine does not find orted; say with --prefix where Open MPI lives, or put it on the PATH of a plain "
-                    + "ssh command"
+                "a machine does not find orted; say with --prefix where Open MPI lives, or put it on the PATH of a "
+                    + "plain ssh command"
             ),
             (
                 "orted: No such file", .missingInput,
@@ -153,9 +155,12 @@ public enum ExitClassifier {
     }
 
     private static func death(_ text: String, _ code: Int32) -> RankDeath {
-        let pattern = #/process rank (\d+) with PID \d+ on node (\S+) exited on signal (\d+)/#
-        if let match = text.matches(of: pattern).last, let signal = Int32(match.3) {
-            return RankDeath(.signal(signal), rank: Int(match.1), host: String(match.2))
+        let pattern = #/process rank (\d+) with PID (\d+) on node (\S+) exited on signal (\d+)/#
+        if let match = text.matches(of: pattern).last, let signal = Int32(match.4) {
+            return RankDeath(
+                .signal(signal), rank: Int(match.1), host: String(match.3),
+                // mpirun does not know it of ranks on its own machine, and says 0.
+                process: Int32(match.2).flatMap { $0 > 0 ? $0 : nil })
         }
         let process = text.matches(of: #/Process name: \[\[\d+,\d+\],(\d+)\]/#).last.flatMap { Int($0.1) }
         // The shell's way of saying it.

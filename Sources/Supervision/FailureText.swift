@@ -16,7 +16,7 @@ extension Verdict {
             return names.isEmpty ? "lost a machine" : "lost \(names.joined(separator: ", "))"
         case .rankDied(let death):
             var who = death.rank.map { "rank \($0)" } ?? "a rank"
-            if let rank = death.rank, let process = ranks[rank] { who += " (pid \(process))" }
+            if let process = death.process ?? death.rank.flatMap({ ranks[$0] }) { who += " (pid \(process))" }
             if severalHosts, let host = death.host { who += " on \(host)" }
             switch death.cause {
             case .signal(let number): return "\(who) died of signal \(number)"
@@ -29,6 +29,7 @@ extension Verdict {
     var signature: String {
         if case .rankDied(var death) = self {
             death.host = nil
+            death.process = nil
             return "\(death)"
         }
         return "\(self)"

@@ -27,9 +27,9 @@ public struct LaunchHost: Equatable, Sendable {
 
 /// Hostfiles in Open MPI's syntax.
 ///
-/// `[user@]host [slots=N] [max_slots=N] [username=U] [port=P]`, a machine a line, `#` for comments. A machine that is named
-/// several times has as many slots as its lines say together. A line without `slots=` is one slot, where Open MPI would
-/// count the machine's cores: one rank uses all of them by its threads. `^host` leaves one out.
+/// `[user@]host [slots=N] [max_slots=N] [username=U] [port=P]`, a machine a line, `#` for comments. A machine that is
+/// named several times has as many slots as its lines say together. A line without `slots=` is one slot, where Open MPI
+/// would count the machine's cores: one rank uses all of them by its threads. `^host` leaves one out.
 public enum Hostfile {
     static let byteLimit = 1 << 20
     static let hostLimit = 65_536
@@ -94,7 +94,9 @@ public enum Hostfile {
             case "username", "user_name":
                 host.user = pair[1].replacing("\"", with: "")
             case "sockets", "boards", "cores", "rank": continue
-            default: throw Failure(.usage, "\(place): unknown setting '\(setting)'; known are slots, max_slots, port, username")
+            default:
+                throw Failure(
+                    .usage, "\(place): unknown setting '\(setting)'; known are slots, max_slots, port, username")
             }
         }
         if let user = host.user { try require(user, "user", place) }

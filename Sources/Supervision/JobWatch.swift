@@ -63,7 +63,8 @@ final class JobWatch {
             }
         }
         child.drain()
-        // Ranks whose mpirun was killed notice within a second or two, unless they are stopped; they have nothing to save.
+        // Ranks whose mpirun was killed notice within a second or two, unless they are stopped; they have nothing to
+        // save.
         let left = ProcessTable.endOrphans(graceSeconds: 0.5)
         if left > 0 { say("ended \(left) process\(left == 1 ? "" : "es") that mpirun left") }
         child.drain()

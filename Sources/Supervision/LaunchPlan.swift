@@ -58,7 +58,8 @@ public struct LaunchPlan: Equatable, Sendable {
         on hosts: [LaunchHost], source: LaunchSite.Source, options: LaunchOptions, lanes: Int?
     ) -> Int {
         let slots = hosts.reduce(0) { $0 + $1.slots }
-        // One rank with all cores as its threads is usually fastest on one machine; more ranks than cores only on demand.
+        // One rank with all cores as its threads is usually fastest on one machine; more ranks than cores only on
+        // demand.
         if source == .local { return min(options.ranks ?? 1, lanes ?? .max) }
         return min(options.ranks ?? slots, slots, lanes ?? .max)
     }
@@ -76,7 +77,8 @@ public struct LaunchPlan: Equatable, Sendable {
             }
             if site.source != .local, ranks > site.slots {
                 throw Failure(
-                    .usage, "\(ranks) ranks for \(site.slots) slots; give -n \(site.slots), or more slots in the hostfile")
+                    .usage,
+                    "\(ranks) ranks for \(site.slots) slots; give -n \(site.slots), or more slots in the hostfile")
             }
         }
         let ranks = rankCount(on: site.hosts, source: site.source, options: options, lanes: lanes)
@@ -117,7 +119,8 @@ public struct LaunchPlan: Equatable, Sendable {
         arguments = words + options.mpirunArguments
     }
 
-    /// The program's arguments: `train` gets the number of threads if one was asked for, and `--resume` if the run goes on.
+    /// The program's arguments: `train` gets the number of threads if one was asked for, and `--resume` if the run goes
+    /// on.
     public static func programArguments(_ job: LaunchJob, threads: Int?, resumes: Bool) -> [String] {
         var words = job.arguments
         if words.first == "train", let threads, !has("--threads", words) { words += ["--threads", "\(threads)"] }

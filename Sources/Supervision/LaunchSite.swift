@@ -24,8 +24,8 @@ public struct LaunchSite: Equatable, Sendable {
 
     static let operatorHostfile = "/etc/mpi/hostfile"
 
-    /// Looks for machines: a hostfile that was named, the one in Open MPI's own variable, Slurm's allocation, the hostfile
-    /// of a Kubernetes MPIJob; else this machine.
+    /// Looks for machines: a hostfile that was named, the one in Open MPI's own variable, Slurm's allocation, the
+    /// hostfile of a Kubernetes MPIJob; else this machine.
     /// - Parameters:
     ///   - isLocal: look no further than this machine.
     ///   - cores: of this machine.
@@ -91,7 +91,8 @@ public struct LocalNames: Sendable {
                 let family = Int32(address.pointee.sa_family)
                 guard family == AF_INET || family == AF_INET6 else { continue }
                 let size = family == AF_INET ? MemoryLayout<sockaddr_in>.size : MemoryLayout<sockaddr_in6>.size
-                if getnameinfo(address, socklen_t(size), &buffer, socklen_t(buffer.count), nil, 0, NI_NUMERICHOST) == 0 {
+                if getnameinfo(address, socklen_t(size), &buffer, socklen_t(buffer.count), nil, 0, NI_NUMERICHOST) == 0
+                {
                     names.insert(
                         String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self))
                 }

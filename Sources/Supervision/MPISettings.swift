@@ -1,6 +1,7 @@
 import Basics
 
-/// What Open MPI must be told, each for a reason. A setting of the user's (`OMPI_MCA_…` in the environment) always wins.
+/// What Open MPI must be told, each for a reason. A setting of the user's (`OMPI_MCA_…` in the environment) always
+/// wins.
 public enum MPISettings {
     /// A parameter of Open MPI.
     public struct Setting: Equatable, Sendable {
@@ -17,8 +18,9 @@ public enum MPISettings {
         // Plain point-to-point transport: starts fast, and is what we test.
         Setting(name: "pml", value: "ob1"),
         Setting(name: "btl_base_warn_component_unused", value: "0"),
-        // When a rank has died, mpirun waits this long before it sends the others SIGTERM, and as long again before SIGKILL.
-        // They have nothing to save that a checkpoint does not have; a wish to stop goes to them another way (`askToStop`).
+        // When a rank has died, mpirun waits this long before it sends the others SIGTERM, and as long again before
+        // SIGKILL. They have nothing to save that a checkpoint does not have; a wish to stop goes to them another way
+        // (`askToStop`).
         Setting(name: "odls_base_sigkill_timeout", value: "1"),
     ]
 
@@ -35,15 +37,15 @@ public enum MPISettings {
         Setting(name: "btl", value: "tcp,vader,self"),
         // No questions: a machine that asks for a password must fail at once, not hang. Host keys stay checked.
         Setting(name: "plm_rsh_args", value: "-o BatchMode=yes -o ConnectTimeout=15"),
-        // Notice a machine that went silent in 11 s (a break of the line that is shorter does no harm); the default takes
-        // 8 minutes.
+        // Notice a machine that went silent in 11 s (a break of the line that is shorter does no harm); the default
+        // takes 8 minutes.
         Setting(name: "oob_tcp_keepalive_time", value: "5"),
         Setting(name: "oob_tcp_keepalive_intvl", value: "2"),
         Setting(name: "oob_tcp_keepalive_probes", value: "3"),
     ]
 
-    /// The signal by which ranks are asked to save and end. mpirun hands SIGALRM on to them as it is; SIGINT and SIGTERM it
-    /// takes as an order to end them.
+    /// The signal by which ranks are asked to save and end. mpirun hands SIGALRM on to them as it is; SIGINT and
+    /// SIGTERM it takes as an order to end them.
     public static let askToStop: Int32 = 14
 
     /// Variables that ranks on other machines need; mpirun carries only its own (`OMPI_MCA_…`) there.
@@ -73,7 +75,8 @@ public enum MPISettings {
             result["OMPI_MCA_\(setting.name)"] = setting.value
         }
         if site.source == .local {
-            // Open MPI refuses to run as root unless told twice; containers have no other user. On one's own machine only.
+            // Open MPI refuses to run as root unless told twice; containers have no other user. On one's own machine
+            // only.
             if isRoot {
                 result["OMPI_ALLOW_RUN_AS_ROOT"] = "1"
                 result["OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] = "1"
@@ -87,8 +90,8 @@ public enum MPISettings {
         return result
     }
 
-    /// The environment without what ties a process to a launcher, such as an MPI program that called this one: an mpirun that
-    /// inherits that ends at once without a word. The user's settings stay.
+    /// The environment without what ties a process to a launcher, such as an MPI program that called this one: an
+    /// mpirun that inherits that ends at once without a word. The user's settings stay.
     static func detached(_ environment: [String: String]) -> [String: String] {
         let internals: Set = [
             "pmix", "ess", "mpi_oversubscribe", "shmem_RUNTIME_QUERY_hint", "initial_wdir", "orte_app_num",

@@ -24,8 +24,8 @@ public struct RestartPolicy: Sendable {
 
     /// - Parameters:
     ///   - what: the kind of failure and who failed, to tell whether it is the same again.
-    ///   - step: the highest step that is known to be done. A run that reaches only steps which it had reached before has
-    ///     made no progress, however many they are.
+    ///   - step: the highest step that is known to be done. A run that reaches only steps which it had
+    ///     reached before has made no progress, however many they are.
     public mutating func failed(_ what: String, at step: Int) -> Decision {
         let hasProgress = step > highestStep
         highestStep = max(highestStep, step)

@@ -47,8 +47,8 @@ struct RunRecord {
         return Int(String(decoding: line.prefix { $0 != 44 }, as: UTF8.self)) ?? 0
     }
 
-    /// Removes what a run that died before it had a configuration has left, so that it can start again. What is not empty
-    /// stays.
+    /// Removes what a run that died before it had a configuration has left, so that it can start again. What is not
+    /// empty stays.
     func removeShell() {
         for name in (try? Files.list(folder)) ?? [] where name.hasSuffix(".partial") {
             _ = AtomicFileWriter.removeIfAbandoned("\(folder)/\(name)")
@@ -57,7 +57,8 @@ struct RunRecord {
     }
 }
 
-/// `launch.jsonl` in the run's folder: an event a line. What happens before the run has a folder is kept until it has one.
+/// `launch.jsonl` in the run's folder: an event a line. What happens before the run has a folder is kept until it has
+/// one.
 final class LaunchJournal {
     enum Value {
         case text(String)

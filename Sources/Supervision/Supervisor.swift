@@ -3,8 +3,9 @@ import CProcesses
 import Checkpoints
 import Glibc
 
-/// Runs a job under mpirun and, if it is a training run, heals it: what ends for a reason that may pass is taken up again
-/// from the newest whole checkpoint, on the machines that answer, with as many ranks as fit. The result has the same bits.
+/// Runs a job under mpirun and, if it is a training run, heals it: what ends for a reason that may pass is taken up
+/// again from the newest whole checkpoint, on the machines that answer, with as many ranks as fit. The result has the
+/// same bits.
 public final class Supervisor {
     /// What one call of mpirun gets.
     private struct Attempt {
@@ -31,7 +32,7 @@ public final class Supervisor {
     private var restarts = 0
     // For the time to the first step after a failure.
     private var failedAt: Double?
-    private var lastGrowth = monotonicSeconds()
+    private var lastGrowth: Double?
     private var seen = RunRecord.Snapshot()
     private var highestStep = 0
 
@@ -74,7 +75,8 @@ public final class Supervisor {
         if let record, job.run?.resumes == true { (attempt.resumes, attempt.step) = try prepare(record) }
         journal.add("start", describe(attempt))
         var policy = RestartPolicy(
-            maximumRestarts: job.run == nil ? 0 : options.maximumRestarts, step: max(attempt.step, record?.lastStep() ?? 0))
+            maximumRestarts: job.run == nil ? 0 : options.maximumRestarts,
+            step: max(attempt.step, record?.lastStep() ?? 0))
         while true {
             let (verdict, ranks) = try runOnce(mpirun, attempt)
             let what = verdict.text(ranks: ranks, severalHosts: site.hosts.count > 1)
@@ -95,8 +97,11 @@ public final class Supervisor {
     private func finish(_ verdict: Verdict, _ what: String) throws -> ExitCode {
         journal.add(
             verdict == .done ? "done" : "end",
-            [("verdict", .text(verdict.name)), ("reason", .text(what)), ("code", .whole(Int(verdict.finalCode.rawValue))),
-                ("restarts", .whole(restarts)), ("step", .whole(standing()))])
+            [
+                ("verdict", .text(verdict.name)), ("reason", .text(what)),
+                ("code", .whole(Int(verdict.finalCode.rawValue))),
+                ("restarts", .whole(restarts)), ("step", .whole(standing())),
+            ])
         switch verdict {
         case .done where restarts > 0: say("done, after \(counted(restarts, "restart"))")
         case .refused where job.run != nil: say("\(what), which another try would not change")
@@ -104,7 +109,9 @@ public final class Supervisor {
         case .interrupted:
             // Ranks that saved have said so.
             if let run = job.run, !errors.lines.contains(where: { $0.contains("go on with:") }) {
-                let words = resumePrefix + (record?.exists == true ? ["train", "--run", run.folder, "--resume"] : job.arguments)
+                let words =
+                    resumePrefix
+                    + (record?.exists == true ? ["train", "--run", run.folder, "--resume"] : job.arguments)
                 throw Failure(.interrupted, "stopped; go on with: \(ShellWords.quoted(words))")
             }
         default: break
@@ -134,7 +141,8 @@ public final class Supervisor {
             output: { OutputTail.write($0, to: 1) }, errors: { [errors] in errors.take($0) })
         let watch = JobWatch(
             child, tail: errors, stallWatch: stallWatch, isTraining: job.run != nil,
-            say: { [unowned self] in self.say($0) }, tick: { [unowned self] in
+            say: { [unowned self] in self.say($0) },
+            tick: { [unowned self] in
                 self.noteProgress(from: attempt.step)
                 // The first step after a failure is timed.
                 return self.failedAt == nil ? 0.5 : 0.05
@@ -156,12 +164,17 @@ public final class Supervisor {
         highestStep = max(highestStep, last)
         if let failed = failedAt {
             failedAt = nil
-            let pause = monotonicSeconds() - lastGrowth
+            // Since the last step before the failure, if there was one.
+            let pause = lastGrowth.map { monotonicSeconds() - $0 }
             let since = monotonicSeconds() - failed
-            say("step \(last) is done, \(seconds(since)) s after the end of the ranks, \(seconds(pause)) s after their last step")
+            let stood = pause.map { ", \(seconds($0)) s after their last step" } ?? ""
+            say("step \(last) is done, \(seconds(since)) s after the end of the ranks\(stood)")
             journal.add(
                 "going_again",
-                [("step", .whole(last)), ("seconds_since_failure", .number(since)), ("seconds_without_step", .number(pause))])
+                [
+                    ("step", .whole(last)), ("seconds_since_failure", .number(since)),
+                    ("seconds_without_step", .number(pause ?? .nan)),
+                ])
         }
         lastGrowth = monotonicSeconds()
     }
@@ -185,15 +198,17 @@ public final class Supervisor {
             if SignalInbox.stopCount > 0 { return nil }
             let ranks = LaunchPlan.rankCount(on: there, source: site.source, options: options, lanes: run.lanes)
             let missing = gone.map(\.name)
+            let names = missing.joined(separator: ", ")
             restarts = policy.restarts
             // Asking took a part of the pause.
             let delay = max(0, pause - (monotonicSeconds() - decided))
             if there.isEmpty || ranks < options.minimumRanks {
                 let need = counted(options.minimumRanks, "rank")
                 let state = "\(there.count) of \(counted(site.hosts.count, "machine")) answer, too few for \(need)"
-                say("\(what); \(state) (without \(missing.joined(separator: ", "))); asking again in \(seconds(delay)) s")
+                say("\(what); \(state) (without \(names)); asking again in \(seconds(delay)) s")
                 journal.add(
-                    "waiting", [("reason", .text(what)), ("missing_hosts", .texts(missing)), ("delay_seconds", .number(delay))])
+                    "waiting",
+                    [("reason", .text(what)), ("missing_hosts", .texts(missing)), ("delay_seconds", .number(delay))])
                 (what, signature) = ("\(state)", "missing \(missing)")
                 if !wait(delay) { return nil }
                 continue
@@ -203,13 +218,15 @@ public final class Supervisor {
             var line = "\(what)\(repeats > 1 ? ", for the \(ordinal(repeats)) time in a row at this step" : "")"
             line += "; going on with \(counted(ranks, "rank"))"
             if !missing.isEmpty {
-                line += " on \(there.count) of \(counted(site.hosts.count, "machine")) (without \(missing.joined(separator: ", ")))"
+                line += " on \(there.count) of \(counted(site.hosts.count, "machine")) (without \(names))"
             }
             say("\(line) from step \(step) in \(seconds(delay)) s (restart \(restarts))")
             journal.add(
                 "restart",
-                [("verdict", .text(verdict.name)), ("reason", .text(what)), ("restart", .whole(restarts)),
-                    ("delay_seconds", .number(delay)), ("missing_hosts", .texts(missing))] + describe(attempt))
+                [
+                    ("verdict", .text(verdict.name)), ("reason", .text(what)), ("restart", .whole(restarts)),
+                    ("delay_seconds", .number(delay)), ("missing_hosts", .texts(missing)),
+                ] + describe(attempt))
             return wait(delay) ? attempt : nil
         }
     }
@@ -222,8 +239,11 @@ public final class Supervisor {
         reason += "; \(verdict.advice)"
         journal.add(
             "gave_up",
-            [("verdict", .text(verdict.name)), ("reason", .text(reason)), ("code", .whole(Int(verdict.finalCode.rawValue))),
-                ("restarts", .whole(restarts)), ("step", .whole(standing()))])
+            [
+                ("verdict", .text(verdict.name)), ("reason", .text(reason)),
+                ("code", .whole(Int(verdict.finalCode.rawValue))),
+                ("restarts", .whole(restarts)), ("step", .whole(standing())),
+            ])
         throw Failure(verdict.finalCode, reason)
     }
 
@@ -262,7 +282,8 @@ public final class Supervisor {
 
     private func describe(_ attempt: Attempt) -> [(String, LaunchJournal.Value)] {
         [
-            ("ranks", .whole(attempt.ranks)), ("hosts", .texts(attempt.hosts.map(\.name))), ("step", .whole(attempt.step)),
+            ("ranks", .whole(attempt.ranks)), ("hosts", .texts(attempt.hosts.map(\.name))),
+            ("step", .whole(attempt.step)),
         ]
     }
 

@@ -8,7 +8,7 @@ extension CommandTests {
     @Suite(.serialized, .enabled(if: Workspace.mpirun != nil, "mpirun is not installed"))
     struct Launching {
         static let lanes = 4
-        static let steps = 100
+        static let steps = 60
         static let options = ["--threads", "1", "--checkpoint-every", "7", "--validate-every", "4"]
         static let sessions = TemporaryFolder("launch")
         /// One mpirun that ends can pull the common session folder from under another that starts.
@@ -73,9 +73,11 @@ extension CommandTests {
             kill(victim, SIGKILL)
             let outcome = running.wait()
             #expect(outcome.exitCode == 0, "\(outcome.errors)")
-            let line = #/launch: rank [012] \(pid \d+\) died of signal 9; going on with 3 ranks from step \d+ in 1 s \(restart 1\)/#
+            let line =
+                #/launch: rank [012] \(pid \d+\) died of signal 9; going on with 3 ranks from step \d+ in 1 s \(restart 1/#
             #expect(outcome.errors.contains(line), "\(outcome.errors)")
-            #expect(outcome.errors.contains("(pid \(victim))") && outcome.errors.contains("launch: done, after 1 restart"))
+            #expect(
+                outcome.errors.contains("(pid \(victim))") && outcome.errors.contains("launch: done, after 1 restart"))
             try expectWhole("healed")
             let events = try events("healed")
             #expect(events.map { $0["event"] as? String } == ["start", "restart", "going_again", "done"])
@@ -98,7 +100,8 @@ extension CommandTests {
             let workspace = try Self.undisturbed.get().workspace
             // Found before mpirun is called.
             expectOnlyRefusal(
-                try workspace.vergence("launch", "-n", "2", "--", "train", "data", "--run", "bad", "--lanes", "x"), 64, "lanes")
+                try workspace.vergence("launch", "-n", "2", "--", "train", "data", "--run", "bad", "--lanes", "x"), 64,
+                "lanes")
             expectOnlyRefusal(
                 try workspace.vergence("launch", "--", "train", "data", "--run", "bad", "--lane", "2"), 64, "--lanes")
             expectOnlyRefusal(try workspace.vergence("launch", "--rank", "2", "--", "train"), 64, "--ranks")
@@ -107,7 +110,8 @@ extension CommandTests {
             expectOnlyRefusal(
                 try workspace.vergence(["launch", "-n", "9", "--"] + Self.training("bad")), 64, "9 ranks for 4 lanes")
             expectOnlyRefusal(
-                try workspace.vergence(["launch", "-f", "none", "--"] + Self.training("bad")), 66, "none: no such hostfile")
+                try workspace.vergence(["launch", "-f", "none", "--"] + Self.training("bad")), 66,
+                "none: no such hostfile")
             expectOnlyRefusal(
                 try workspace.vergence(
                     ["launch", "--"] + Self.training("bad"), environment: ["OMPI_COMM_WORLD_RANK": "0"]), 64)
@@ -172,11 +176,12 @@ extension CommandTests {
             // One that is stopped can notice nothing by itself.
             kill(processes[2], SIGSTOP)
             running.send(SIGKILL)
-            #expect(running.wait().exitCode == 128 + SIGKILL)
             let end = Date().addingTimeInterval(10)
             while Date() < end, processes.contains(where: isAlive) { usleep(20_000) }
             #expect(!processes.contains(where: isAlive))
-            for process in processes { kill(process, SIGKILL) }
+            // What is left would keep the wait from ending.
+            for process in processes where isAlive(process) { kill(process, SIGKILL) }
+            #expect(running.wait().exitCode == 128 + SIGKILL)
         }
 
         @Test func aKilledLauncherIsHealed() throws {
@@ -187,7 +192,9 @@ extension CommandTests {
             kill(ranks[1], SIGSTOP)
             kill(try #require(try running.children().first), SIGKILL)
             let outcome = running.wait()
-            #expect(outcome.exitCode == 0 && outcome.errors.contains("launch: mpirun died of signal 9; going on"), "\(outcome.errors)")
+            #expect(
+                outcome.exitCode == 0 && outcome.errors.contains("launch: mpirun died of signal 9; going on"),
+                "\(outcome.errors)")
             #expect(outcome.errors.contains("that mpirun left"))
             #expect(!ranks.contains(where: isAlive))
             try expectWhole("launcher")
@@ -197,7 +204,8 @@ extension CommandTests {
         private func dyingMPIRun(_ code: Int32) throws -> (path: String, calls: () -> Int) {
             let workspace = try Self.undisturbed.get().workspace
             let folder = "dying-\(code)-\(UUID().uuidString)"
-            try workspace.write("#!/bin/sh\necho \"$@\" >> '\(workspace.path(folder))/calls'\nexit \(code)\n", "\(folder)/mpirun")
+            try workspace.write(
+                "#!/bin/sh\necho \"$@\" >> '\(workspace.path(folder))/calls'\nexit \(code)\n", "\(folder)/mpirun")
             chmod(workspace.path("\(folder)/mpirun"), 0o755)
             let calls = { (workspace.text("\(folder)/calls") ?? "").split(separator: "\n").count }
             return (workspace.path(folder), calls)
@@ -206,24 +214,28 @@ extension CommandTests {
         @Test(arguments: [(137, 75), (74, 74), (205, 75)] as [(Int32, Int32)])
         func givesUpWithAReason(code: Int32, expected: Int32) throws {
             let (path, calls) = try dyingMPIRun(code)
-            let restarts = code == 137 ? 2 : 0
+            let restarts = code == 137 ? 1 : 0
             let outcome = try start(
-                ["-n", "2", "--max-restarts", "\(restarts)"], Self.training("never"), environment: ["PATH": path + ":/usr/bin:/bin"]
+                ["-n", "2", "--max-restarts", "\(restarts)"], Self.training("never"),
+                environment: ["PATH": path + ":/usr/bin:/bin"]
             ).wait()
             #expect(calls() == restarts + 1)
             #expect(outcome.exitCode == expected, "\(outcome.errors)")
             #expect(outcome.complaints.count == 1)
-            #expect(outcome.complaints.first?.contains("gave up after \(restarts) restart") == true, "\(outcome.errors)")
+            #expect(
+                outcome.complaints.first?.contains("gave up after \(restarts) restart") == true, "\(outcome.errors)")
             if code == 137 {
-                #expect(outcome.errors.contains("3 times in a row in the same way"))
-                #expect(outcome.errors.contains("in 1 s (restart 1)") && outcome.errors.contains("in 2 s (restart 2)"))
-                #expect(outcome.errors.contains("for the second time in a row at this step"))
+                #expect(outcome.errors.contains("2 times in a row in the same way"))
+                #expect(
+                    outcome.errors.contains(
+                        "launch: a rank died of signal 9; going on with 2 ranks from step 0 in 1 s (restart 1)"))
             }
         }
 
         @Test func aSignalWhileWaitingEndsIt() throws {
             let (path, calls) = try dyingMPIRun(137)
-            let running = try start(["-n", "2"], Self.training("waiting"), environment: ["PATH": path + ":/usr/bin:/bin"])
+            let running = try start(
+                ["-n", "2"], Self.training("waiting"), environment: ["PATH": path + ":/usr/bin:/bin"])
             #expect(running.poll { running.errors.contains("(restart 1)") })
             running.send(SIGINT)
             let outcome = running.wait(timeoutSeconds: 5)
@@ -234,14 +246,16 @@ extension CommandTests {
         @Test func aDamagedCheckpointIsPassedOver() throws {
             let workspace = try Self.undisturbed.get().workspace
             let running = try start(["-n", "2"], Self.training("damaged"))
-            #expect(running.poll { rowCount("damaged") >= 60 }, "\(running.errors)")
+            #expect(running.poll { rowCount("damaged") >= 42 }, "\(running.errors)")
             running.send(SIGINT)
             #expect(running.wait().exitCode == 130)
             var bytes = try #require(workspace.checkpoint("damaged"))
             bytes[bytes.count / 2] ^= 4
             try workspace.write(bytes, "damaged/checkpoints/last.safetensors")
             let outcome = try start(["-n", "2"], ["train", "--run", "damaged", "--resume"]).wait()
-            #expect(outcome.exitCode == 0 && outcome.errors.contains("launch: damaged: damaged/checkpoints/last"), "\(outcome.errors)")
+            #expect(
+                outcome.exitCode == 0 && outcome.errors.contains("launch: damaged: damaged/checkpoints/last"),
+                "\(outcome.errors)")
             #expect(outcome.errors.contains("taking damaged/checkpoints/step_"))
             try expectWhole("damaged")
         }
@@ -271,14 +285,16 @@ extension CommandTests {
                 .deletingLastPathComponent().path
             let program = ProcessRunner.product("vergence")
             func run(_ script: String, _ arguments: [String]) throws -> ProcessRunner.Outcome {
-                try ProcessRunner.run("\(root)/launch/\(script)", ["--program", program] + arguments, in: workspace.folder.path)
+                try ProcessRunner.run(
+                    "\(root)/launch/\(script)", ["--program", program] + arguments, in: workspace.folder.path)
             }
             let local = try run("local", ["--dry-run", "-t", "1"] + Self.training("dry"))
             #expect(local.exitCode == 0, "\(local.errors)")
             #expect(local.output.contains("mpirun -np 2 ") && local.output.contains("OMPI_MCA_btl=vader,self\n"))
             try workspace.write("node1 slots=2\nnode2\n", "hosts")
             let cluster = try run(
-                "cluster", ["--dry-run", "-f", "hosts", "-i", "10.0.0.0/24", "--prefix=/opt/ompi", "--"] + Self.training("dry"))
+                "cluster",
+                ["--dry-run", "-f", "hosts", "-i", "10.0.0.0/24", "--prefix=/opt/ompi", "--"] + Self.training("dry"))
             #expect(cluster.exitCode == 0, "\(cluster.errors)")
             #expect(cluster.output.contains("mpirun -np 3 --hostfile hosts --prefix /opt/ompi"), "\(cluster.output)")
             #expect(cluster.output.contains("OMPI_MCA_oob_tcp_if_include=10.0.0.0/24"))
@@ -286,26 +302,33 @@ extension CommandTests {
             #expect(try run("local", []).exitCode == 64)
             // Other commands run too, once.
             let bench = try run(
-                "local", ["bench", "allreduce", "--set", "width=4", "--set", "levels=8", "--repetitions", "1", "--json", "-"])
+                "local",
+                ["bench", "allreduce", "--set", "width=4", "--set", "levels=8", "--repetitions", "1", "--json", "-"])
             #expect(bench.exitCode == 0 && bench.output.hasPrefix("{"), "\(bench.errors)")
             #expect(!workspace.exists("dry"))
         }
 
-        /// About two minutes.
-        @Test(.enabled(if: ProcessInfo.processInfo.environment["VERGENCE_LONG_TESTS"] == "1", "set VERGENCE_LONG_TESTS=1"))
+        /// About a minute. Kills at any instant: while ranks start, before the run has a folder, in a step, while a checkpoint
+        /// is written, after the last step.
+        @Test(
+            .enabled(if: ProcessInfo.processInfo.environment["VERGENCE_LONG_TESTS"] == "1", "set VERGENCE_LONG_TESTS=1")
+        )
         func tenRandomKills() throws {
+            var healed = 0
             for round in 0..<10 {
                 let run = "random\(round)"
                 let count = Int.random(in: 2...4)
                 let running = try start(["-n", "\(count)"], Self.training(run))
                 _ = running.poll { ((try? ranks(running).count) ?? 0) == count }
                 // From before MPI is up until after the last step.
-                usleep(UInt32.random(in: 0..<3_000_000))
-                if let victim = try ranks(running).randomElement() { kill(victim, SIGKILL) }
+                usleep(UInt32.random(in: 0..<1_800_000))
+                if let victim = (try? ranks(running))?.randomElement() { kill(victim, SIGKILL) }
                 let outcome = running.wait()
                 #expect(outcome.exitCode == 0, "round \(round): \(outcome.errors)")
+                if outcome.errors.contains("(restart 1)") { healed += 1 }
                 try expectWhole(run)
             }
+            #expect(healed >= 5)
         }
     }
 }

@@ -3,8 +3,8 @@ import Foundation
 import Glibc
 import Supervision
 
-// launch-probe PROGRAM RUN LANES RANKS ARGUMENT…: supervises a training run with a hang monitor that believes a file: when
-// RUN/stuck is there, it reports what the file says, and removes it when it asks for stacks.
+// launch-probe PROGRAM RUN LANES RANKS ARGUMENT…: supervises a training run with a hang monitor that believes a file:
+// when RUN/stuck is there, it reports what the file says, and removes it when it asks for stacks.
 
 final class FileWatch: StallWatch {
     let path: String

@@ -43,6 +43,10 @@ import Testing
         (.exited(75), "", .rankDied(RankDeath(.code(75)))),
         (.exited(130), "", .interrupted),
         (.exited(137), killed, .rankDied(RankDeath(.signal(9), rank: 1, host: "vm"))),
+        (
+            .exited(137), killed.replacing("PID 0", with: "PID 47"),
+            .rankDied(RankDeath(.signal(9), rank: 1, host: "vm", process: 47))
+        ),
         (.exited(137), "", .rankDied(RankDeath(.signal(9)))),
         (.exited(139), "", .rankDied(RankDeath(.signal(11)))),
         (.exited(134), "", .rankDied(RankDeath(.signal(6)))),
@@ -67,14 +71,18 @@ import Testing
     }
 
     @Test(arguments: [
-        (Int32(132), "mpirun was unable to launch the specified application as it could not access\nor execute an executable:"),
+        (
+            Int32(132),
+            "mpirun was unable to launch the specified application as it could not access\nor execute an executable:"
+        ),
         (127, "bash: line 1: orted: command not found\nORTE was unable to reliably start one or more daemons."),
         (1, "There are not enough slots available in the system to satisfy the 4"),
         (1, "mpirun has detected an attempt to run as root."),
         (1, "mpirun: Error: unknown option \"--nope\""),
     ])
     func troubleWithMpirunIsNotTriedAgain(code: Int32, words: String) {
-        let verdict = ExitClassifier.classify(JobEnd(.exited(code), lastLines: words.split(separator: "\n").map(String.init)))
+        let verdict = ExitClassifier.classify(
+            JobEnd(.exited(code), lastLines: words.split(separator: "\n").map(String.init)))
         guard case .launcherTrouble = verdict else { return #expect(Bool(false), "\(verdict)") }
         #expect(!verdict.isWorthRetrying)
     }

@@ -62,7 +62,9 @@ import Testing
         #expect(try SlurmNodes.expand(list) == names)
     }
 
-    @Test(arguments: ["", "n[1-", "n1]", "n[3-1]", "n[a-b]", "n[1-3],", "n[]", "n[1-9999999]", "n[[1]]", "-o[1-2]", "n[1-2"])
+    @Test(arguments: [
+        "", "n[1-", "n1]", "n[3-1]", "n[a-b]", "n[1-3],", "n[]", "n[1-9999999]", "n[[1]]", "-o[1-2]", "n[1-2",
+    ])
     func badSlurmNodeLists(list: String) {
         #expect(throws: Failure.self) { try SlurmNodes.expand(list) }
     }
@@ -113,7 +115,8 @@ import Testing
 
     @Test func probingAsksTheWayThatMpirunWould() {
         let host = LaunchHost(name: "node2", slots: 1, user: "me", port: 22)
-        func command(_ source: LaunchSite.Source, _ environment: [String: String], _ programs: Set<String>) -> [String]? {
+        func command(_ source: LaunchSite.Source, _ environment: [String: String], _ programs: Set<String>) -> [String]?
+        {
             HostProbe(source: source, environment: environment).command(for: host) {
                 programs.contains($0) ? "/bin/\($0)" : nil
             }

@@ -45,7 +45,10 @@ import Testing
             #expect(error?.exitCode == .usage && error?.description.contains(words) == true)
         }
         #expect(try check(local) { $0.ranks = 3 } == ["3 ranks share 2 cores: right, but slow"])
-        #expect(try check(local) { ($0.ranks, $0.threads) = (2, 2) } == ["2 ranks of 2 threads share 2 cores: right, but slow"])
+        #expect(
+            try check(local) { ($0.ranks, $0.threads) = (2, 2) } == [
+                "2 ranks of 2 threads share 2 cores: right, but slow"
+            ])
         #expect(try check(local) { $0.ranks = 2 } == [])
     }
 
@@ -58,7 +61,8 @@ import Testing
             }, hostfile: "tmp", cores: 2, environment: environment, more: ["TOKEN"])
         #expect(
             plan.arguments == [
-                "-np", "2", "--hostfile", "tmp", "--prefix", "/opt/ompi", "--map-by", "slot:PE=3", "--bind-to", "core", "-x",
+                "-np", "2", "--hostfile", "tmp", "--prefix", "/opt/ompi", "--map-by", "slot:PE=3", "--bind-to", "core",
+                "-x",
                 "OPENBLAS_NUM_THREADS", "-x", "TOKEN", "--tag-output",
             ])
         // A command line is for everybody to see.
@@ -94,7 +98,8 @@ import Testing
         #expect(local["OMPI_MCA_pml"] == "ucx" && local["PATH"] == "/bin")
         for name in [
             "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "OMPI_MCA_ess", "OMPI_MCA_ess_base_jobid",
-            "OMPI_MCA_orte_ess_num_procs", "OMPI_MCA_orte_hnp_uri", "OMPI_MCA_pmix", "OMPI_UNIVERSE_SIZE", "SLURM_JOB_ID",
+            "OMPI_MCA_orte_ess_num_procs", "OMPI_MCA_orte_hnp_uri", "OMPI_MCA_pmix", "OMPI_UNIVERSE_SIZE",
+            "SLURM_JOB_ID",
         ] { #expect(local[name] == nil, "\(name)") }
         #expect(local["OMPI_MCA_hwloc_base_binding_policy"] == "none" && local["OMPI_MCA_btl"] == "vader,self")
         #expect(local["OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] == "1" && local["OPENBLAS_NUM_THREADS"] == "1")
@@ -103,7 +108,8 @@ import Testing
         #expect(remote["OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] == nil && remote["SLURM_JOB_ID"] == "7")
         #expect(remote["OMPI_MCA_btl_tcp_if_include"] == "10.0.0.0/24" && remote["OMPI_MCA_btl"] == "tcp,vader,self")
         #expect(remote["OMPI_MCA_orte_default_hostfile"] == nil && remote["OMPI_MCA_plm_rsh_agent"] == "ssh -q")
-        #expect(remote["OMPI_MCA_orte_keep_fqdn_hostnames"] == "true" && remote["OMPI_MCA_rmaps_base_oversubscribe"] == nil)
+        #expect(
+            remote["OMPI_MCA_orte_keep_fqdn_hostnames"] == "true" && remote["OMPI_MCA_rmaps_base_oversubscribe"] == nil)
     }
 
     @Test func wordsForAShell() {
