@@ -105,8 +105,14 @@ public struct LaneFold: Sendable, Equatable {
         bufferCount = deepest
     }
 
-    /// `into[i] += from[i]` for `count` floats: the one addition of the tree.
-    public static func add(_ from: UnsafePointer<Float>, to into: UnsafeMutablePointer<Float>, count: Int) {
-        for index in 0..<count { into[index] += from[index] }
+    /// `into[i] += from[i]` for `count` floats, rounded as the transport wants it: the one addition of the tree.
+    public static func add(
+        _ from: UnsafePointer<Float>, to into: UnsafeMutablePointer<Float>, count: Int,
+        _ transport: Transport = .float32
+    ) {
+        switch transport {
+        case .float32: for index in 0..<count { into[index] += from[index] }
+        case .bf16: for index in 0..<count { into[index] = Transport.rounded(into[index] + from[index]) }
+        }
     }
 }

@@ -21,8 +21,11 @@ public final class TreeReducer: @unchecked Sendable {
     private let partialCounts: [Int]
     /// The tree above the partial sums, as additions among `sources`.
     private let additions: [BufferAddition]
+    private let transport: Transport
     private let send: FloatArena
     private let receive: FloatArena
+    /// What arrived in fewer bits, and pieces of the result on their way.
+    private let packed: FloatArena
     // Kept between calls, so that a step allocates nothing.
     private var sources: [UnsafeMutablePointer<Float>] = []
     private var sendCounts: [Int]
@@ -36,8 +39,11 @@ public final class TreeReducer: @unchecked Sendable {
     private static let blockCount = 2048
 
     /// - Throws: `Failure` (usage) if there are fewer lanes than ranks.
-    public init(communicator: any Communicator, lanes: Int, longestSpan: Int) throws {
+    public init(
+        communicator: any Communicator, lanes: Int, longestSpan: Int, transport: Transport = .float32
+    ) throws {
         self.communicator = communicator
+        self.transport = transport
         self.lanes = lanes
         self.longestSpan = longestSpan
         let (rank, world) = (communicator.rank, communicator.worldSize)
@@ -46,9 +52,11 @@ public final class TreeReducer: @unchecked Sendable {
         fold = LaneFold(lanes: lanes, range: shares[rank])
         partialCounts = subtrees.map(\.count)
         additions = Self.additions(among: subtrees.flatMap { $0 }, lanes: lanes)
-        let counts = Self.bufferCounts(partialCounts: partialCounts, rank: rank, longestSpan: longestSpan)
+        let counts = Self.bufferCounts(
+            partialCounts: partialCounts, rank: rank, longestSpan: longestSpan, transport: transport)
         send = FloatArena(count: counts.send)
         receive = FloatArena(count: counts.receive)
+        packed = FloatArena(count: counts.packed)
         sources.reserveCapacity(partialCounts.reduce(0, +))
         sendCounts = [Int](repeating: 0, count: world)
         sendOffsets = sendCounts
@@ -59,22 +67,29 @@ public final class TreeReducer: @unchecked Sendable {
     }
 
     /// Floats of the buffers that a rank sends from and receives into.
-    private static func bufferCounts(partialCounts: [Int], rank: Int, longestSpan: Int) -> (send: Int, receive: Int) {
+    private static func bufferCounts(
+        partialCounts: [Int], rank: Int, longestSpan: Int, transport: Transport
+    ) -> (send: Int, receive: Int, packed: Int) {
         let world = partialCounts.count
         let ours = partialCounts[rank]
-        // A piece is at most 16 floats longer than its even share. One subtree is sent from where it lies.
-        let send = world == 1 || ours == 1 ? 0 : ours * longestSpan
-        return (send, (partialCounts.reduce(0, +) - ours) * (longestSpan / world + 32))
+        // A piece is at most 16 floats longer than its even share. One subtree is sent from where it lies, as it is.
+        let isPacked = transport == .bf16 && world > 1
+        let send = world == 1 || ours == 1 && !isPacked ? 0 : ours * longestSpan
+        let receive = (partialCounts.reduce(0, +) - ours) * (longestSpan / world + 32)
+        return (send, receive, isPacked ? max(receive, longestSpan + 32 * world) : 0)
     }
 
     /// Floats that a reducer of a rank would take, for estimates.
     /// - Throws: `Failure` (usage) if there are fewer lanes than ranks.
-    public static func bufferCount(rank: Int, worldSize: Int, lanes: Int, longestSpan: Int) throws -> Int {
+    public static func bufferCount(
+        rank: Int, worldSize: Int, lanes: Int, longestSpan: Int, transport: Transport = .float32
+    ) throws -> Int {
         let counts = try (0..<worldSize).map {
             LaneTree.subtrees(of: lanes, within: try LaneTree.share(rank: $0, worldSize: worldSize, lanes: lanes)).count
         }
-        let buffers = bufferCounts(partialCounts: counts, rank: rank, longestSpan: longestSpan)
-        return buffers.send + buffers.receive
+        let buffers = bufferCounts(
+            partialCounts: counts, rank: rank, longestSpan: longestSpan, transport: transport)
+        return buffers.send + buffers.receive + buffers.packed
     }
 
     /// Writes the mean over all lanes to `result` on every rank.
@@ -83,10 +98,13 @@ public final class TreeReducer: @unchecked Sendable {
     ///   - partials: this rank's partial sums in lane order, one per subtree of `fold.subtrees`, `count` floats each.
     ///     Their contents are used up.
     ///   - result: `count` floats; may be one of the partials.
+    ///   - isExact: whether these go as float32 whatever the transport is.
     /// - Throws: what the communicator throws.
     public func reduce(
-        _ partials: [UnsafeMutablePointer<Float>], count: Int, into result: UnsafeMutablePointer<Float>
+        _ partials: [UnsafeMutablePointer<Float>], count: Int, into result: UnsafeMutablePointer<Float>,
+        isExact: Bool = false
     ) throws {
+        let transport = isExact ? .float32 : transport
         let (rank, world) = (communicator.rank, communicator.worldSize)
         precondition(count <= longestSpan, "a span of \(count) floats, announced were \(longestSpan)")
         precondition(
@@ -94,7 +112,8 @@ public final class TreeReducer: @unchecked Sendable {
         sources.removeAll(keepingCapacity: true)
         if world == 1 {
             sources.append(contentsOf: partials)
-            combine(count, into: result)
+            combine(count, transport)
+            scale(sources[0], count, into: result)
             return
         }
         for other in 0..<world {
@@ -102,9 +121,27 @@ public final class TreeReducer: @unchecked Sendable {
             pieceOffsets[other] = start
             pieceCounts[other] = edge(other + 1, of: count) - start
         }
-        try exchange(partials)
-        combine(pieceCounts[rank], into: result + pieceOffsets[rank])
-        try communicator.allGather(result, counts: pieceCounts, offsets: pieceOffsets)
+        try exchange(partials, transport)
+        let piece = (start: pieceOffsets[rank], count: pieceCounts[rank])
+        combine(piece.count, transport)
+        if transport == .float32 {
+            scale(sources[0], piece.count, into: result + piece.start)
+            return try communicator.allGather(result, counts: pieceCounts, offsets: pieceOffsets)
+        }
+        // Sums travel, which are rounded already; the mean is taken by everyone.
+        let starts = pieceOffsets
+        let counts = pieceCounts
+        for other in 0..<world {
+            pieceOffsets[other] = starts[other] / 2 + other * 16
+            pieceCounts[other] = transport.packedCount(counts[other])
+        }
+        Transport.pack(sources[0], count: piece.count, into: packed.base + pieceOffsets[rank])
+        try communicator.allGather(packed.base, counts: pieceCounts, offsets: pieceOffsets)
+        for other in 0..<world {
+            let target = result + starts[other]
+            Transport.unpack(packed.base + pieceOffsets[other], count: counts[other], into: target)
+            scale(target, counts[other], into: target)
+        }
     }
 
     /// Where rank r's piece of a span starts: on a 64-byte line of the span.
@@ -113,10 +150,11 @@ public final class TreeReducer: @unchecked Sendable {
     }
 
     /// Sends each owner our partial sums of its piece; afterwards `sources` are all ranks' sums of our own piece.
-    private func exchange(_ partials: [UnsafeMutablePointer<Float>]) throws {
+    private func exchange(_ partials: [UnsafeMutablePointer<Float>], _ transport: Transport) throws {
         let rank = communicator.rank
-        let isPacked = partials.count > 1
-        var (sendOffset, receiveOffset) = (0, 0)
+        let isCopied = partials.count > 1 || transport == .bf16
+        let arriving = transport == .bf16 ? packed : receive
+        var (sendOffset, receiveOffset, unpackedOffset) = (0, 0, 0)
         for other in 0..<communicator.worldSize {
             let piece = (start: pieceOffsets[other], count: pieceCounts[other])
             if other == rank {
@@ -125,37 +163,59 @@ public final class TreeReducer: @unchecked Sendable {
                 (receiveCounts[other], receiveOffsets[other]) = (0, 0)
                 continue
             }
-            sendCounts[other] = piece.count * partials.count
-            sendOffsets[other] = isPacked ? sendOffset : piece.start
-            if isPacked {
+            let length = transport.packedCount(piece.count)
+            sendCounts[other] = length * partials.count
+            sendOffsets[other] = isCopied ? sendOffset : piece.start
+            if isCopied {
                 for partial in partials {
-                    (send.base + sendOffset).update(from: partial + piece.start, count: piece.count)
-                    sendOffset += piece.count
+                    switch transport {
+                    case .float32: (send.base + sendOffset).update(from: partial + piece.start, count: piece.count)
+                    case .bf16: Transport.pack(partial + piece.start, count: piece.count, into: send.base + sendOffset)
+                    }
+                    sendOffset += length
                 }
             }
-            receiveCounts[other] = pieceCounts[rank] * partialCounts[other]
+            receiveCounts[other] = transport.packedCount(pieceCounts[rank]) * partialCounts[other]
             receiveOffsets[other] = receiveOffset
+            receiveOffset += receiveCounts[other]
             for _ in 0..<partialCounts[other] {
-                sources.append(receive.base + receiveOffset)
-                receiveOffset += pieceCounts[rank]
+                sources.append(receive.base + unpackedOffset)
+                unpackedOffset += pieceCounts[rank]
             }
         }
         try communicator.allToAll(
-            send: isPacked ? send.base : partials[0], sendCounts: sendCounts, sendOffsets: sendOffsets,
-            receive: receive.base, receiveCounts: receiveCounts, receiveOffsets: receiveOffsets)
+            send: isCopied ? send.base : partials[0], sendCounts: sendCounts, sendOffsets: sendOffsets,
+            receive: arriving.base, receiveCounts: receiveCounts, receiveOffsets: receiveOffsets)
+        if transport == .bf16 { unpackArrived() }
     }
 
-    /// Adds `sources` up the tree, in place, block by block, and scales once at the root.
-    private func combine(_ count: Int, into result: UnsafeMutablePointer<Float>) {
-        let scale = 1 / Float(lanes)
+    private func unpackArrived() {
+        let count = pieceCounts[communicator.rank]
+        var (from, to) = (0, 0)
+        for other in 0..<communicator.worldSize where other != communicator.rank {
+            for _ in 0..<partialCounts[other] {
+                Transport.unpack(packed.base + from, count: count, into: receive.base + to)
+                from += transport.packedCount(count)
+                to += count
+            }
+        }
+    }
+
+    /// Adds `sources` up the tree, in place, block by block, into source 0.
+    private func combine(_ count: Int, _ transport: Transport) {
         for start in stride(from: 0, to: count, by: Self.blockCount) {
             let length = min(Self.blockCount, count - start)
             for addition in additions {
-                LaneFold.add(sources[addition.from] + start, to: sources[addition.into] + start, count: length)
+                LaneFold.add(
+                    sources[addition.from] + start, to: sources[addition.into] + start, count: length, transport)
             }
-            let (total, target) = (sources[0] + start, result + start)
-            for index in 0..<length { target[index] = total[index] * scale }
         }
+    }
+
+    /// The one multiplication at the root.
+    private func scale(_ total: UnsafePointer<Float>, _ count: Int, into target: UnsafeMutablePointer<Float>) {
+        let scale = 1 / Float(lanes)
+        for index in 0..<count { target[index] = total[index] * scale }
     }
 
     /// The additions that combine the sums of `leaves` (subtrees that together are the tree) into leaf 0.

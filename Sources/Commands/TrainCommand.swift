@@ -104,6 +104,7 @@ struct TrainCommand: ParsableCommand {
     struct RecordOptions: ParsableArguments {
         @Option(help: help("threads")) var threads: String?
         @Option(help: help("precision")) var precision: String?
+        @Option(help: help("transport")) var transport: String?
         @Option(help: help("checkpoint-every")) var checkpointEvery: String?
         @Option(help: help("keep-checkpoints")) var keepCheckpoints: String?
         @Option(help: help("validate-every")) var validateEvery: String?
@@ -112,7 +113,8 @@ struct TrainCommand: ParsableCommand {
 
         var given: [(String, String?)] {
             [
-                ("threads", threads), ("precision", precision), ("checkpoint-every", checkpointEvery),
+                ("threads", threads), ("precision", precision), ("transport", transport),
+                ("checkpoint-every", checkpointEvery),
                 ("keep-checkpoints", keepCheckpoints), ("validate-every", validateEvery), ("samples", samples), ("check-nan", checkNaN ? "true" : nil),
             ]
         }

@@ -19,6 +19,8 @@ public final class LaneExchange {
     public let mean: FloatArena
     /// The lane computed last.
     private let lane: FloatArena
+    /// Its statistics and losses: sums are taken in place, while backward still reads the lane's own.
+    private let tail: FloatArena
     private let fold: LaneFold
     private let buckets: [ReducedLayout.Bucket]
     private let communication: CommunicationThread
@@ -30,6 +32,8 @@ public final class LaneExchange {
     /// Nil: no checksums are taken.
     private let kernels: KernelContext?
     private let trace: TraceRecorder?
+    private let transport: Transport
+    private let gradientCount: Int
     /// Number of the step that is being computed, from 1: for the trace.
     var step = 0
     /// What belongs to a lane; behind it stands the wish to stop.
@@ -40,18 +44,22 @@ public final class LaneExchange {
     /// - Throws: `Failure` (usage) if there are fewer lanes than ranks.
     public init(
         engine: LaneEngine, lanes: Int, communication: CommunicationThread, kernels: KernelContext? = nil,
-        trace: TraceRecorder? = nil
+        trace: TraceRecorder? = nil, transport: Transport = .float32
     ) throws {
         let communicator = communication.communicator
         share = try LaneTree.share(rank: communicator.rank, worldSize: communicator.worldSize, lanes: lanes)
         buckets = engine.layout.buckets(of: engine.network.graph, elementCount: Self.bucketElementCount)
+        self.transport = transport
+        gradientCount = engine.layout.gradientCount
         reducer = try TreeReducer(
-            communicator: communicator, lanes: lanes, longestSpan: buckets.map(\.range.count).max() ?? 0)
+            communicator: communicator, lanes: lanes, longestSpan: buckets.map(\.range.count).max() ?? 0,
+            transport: transport)
         let fold = reducer.fold
         self.fold = fold
         let lane = engine.result
         self.lane = lane
         mean = FloatArena(count: lane.count)
+        tail = FloatArena(count: lane.count - engine.layout.gradientCount)
         self.communication = communication
         self.kernels = kernels
         self.trace = trace
@@ -68,11 +76,14 @@ public final class LaneExchange {
     /// Floats that rank 0 of a world, whose share is the largest, keeps besides its lane: the mean, partial sums and
     /// buffers of the exchange.
     /// - Throws: `Failure` (usage) if there are fewer lanes than ranks.
-    static func floatCount(network: NetworkGraph, layout: ReducedLayout, lanes: Int, ranks: Int) throws -> Int {
+    static func floatCount(
+        network: NetworkGraph, layout: ReducedLayout, lanes: Int, ranks: Int, transport: Transport
+    ) throws -> Int {
         let share = try LaneTree.share(rank: 0, worldSize: ranks, lanes: lanes)
         let buckets = layout.buckets(of: network.graph, elementCount: bucketElementCount)
         let exchange = try TreeReducer.bufferCount(
-            rank: 0, worldSize: ranks, lanes: lanes, longestSpan: buckets.map(\.range.count).max() ?? 0)
+            rank: 0, worldSize: ranks, lanes: lanes, longestSpan: buckets.map(\.range.count).max() ?? 0,
+            transport: transport)
         return (1 + partialCount(LaneFold(lanes: lanes, range: share))) * layout.count + exchange
     }
 
@@ -96,8 +107,14 @@ public final class LaneExchange {
         for bucket in buckets { addHash(of: bucket.range) }
         let step = fold.steps[finishedLanes]
         partials[step.buffer].base.update(from: lane.base, count: lane.count)
-        for addition in step.additions {
-            LaneFold.add(partials[addition.from].base, to: partials[addition.into].base, count: lane.count)
+        for bucket in buckets {
+            let (start, count, transport) = (bucket.range.lowerBound, bucket.range.count, transport(of: bucket.range))
+            transport.round(partials[step.buffer].base + start, count: count)
+            for addition in step.additions {
+                LaneFold.add(
+                    partials[addition.from].base + start, to: partials[addition.into].base + start, count: count,
+                    transport)
+            }
         }
     }
 
@@ -115,21 +132,34 @@ public final class LaneExchange {
         laneHashes[finishedLanes] = StateDigest.mixed(isFirst ? 0 : laneHashes[finishedLanes], sum)
     }
 
+    /// Statistics and losses keep all their bits.
+    private func transport(of range: Range<Int>) -> Transport {
+        range.upperBound <= gradientCount ? transport : .float32
+    }
+
     /// Folds the last lane in and exchanges, on the communication thread.
     private func submit(_ range: Range<Int>) {
         let (step, subtreeCount) = (fold.steps[share.count - 1], fold.subtrees.count)
-        let (partials, lane, mean, reducer) = (partials, lane, mean, reducer)
+        let (partials, mean, reducer) = (partials, mean, reducer)
+        let isTail = range.lowerBound >= gradientCount
+        if isTail { tail.base.update(from: lane.base + gradientCount, count: tail.count) }
+        let (last, origin) = isTail ? (tail, gradientCount) : (lane, 0)
+        let transport = transport(of: range)
         let (trace, bucket, number) = (trace, submitted, self.step)
         communication.submit { _ in
             let start = trace == nil ? 0 : monotonicSeconds()
             defer { trace?.record(.exchange, step: number, detail: bucket, from: start) }
             func span(_ buffer: Int) -> UnsafeMutablePointer<Float> {
-                (buffer == step.buffer ? lane : partials[buffer]).base + range.lowerBound
+                buffer == step.buffer
+                    ? last.base + (range.lowerBound - origin) : partials[buffer].base + range.lowerBound
             }
+            transport.round(span(step.buffer), count: range.count)
             for addition in step.additions {
-                LaneFold.add(span(addition.from), to: span(addition.into), count: range.count)
+                LaneFold.add(span(addition.from), to: span(addition.into), count: range.count, transport)
             }
-            try reducer.reduce((0..<subtreeCount).map(span), count: range.count, into: mean.base + range.lowerBound)
+            try reducer.reduce(
+                (0..<subtreeCount).map(span), count: range.count, into: mean.base + range.lowerBound,
+                isExact: transport == .float32)
         }
     }
 

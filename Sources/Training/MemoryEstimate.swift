@@ -41,7 +41,8 @@ public struct MemoryEstimate: Sendable {
         let stateCount =
             state.parameterArena.count + 2 * state.trainingStatistics.count + engine.result.count + optimizerCount
         let exchangeCount = try LaneExchange.floatCount(
-            network: graph, layout: engine.layout, lanes: configuration.lanes, ranks: ranks)
+            network: graph, layout: engine.layout, lanes: configuration.lanes, ranks: ranks,
+            transport: configuration.transport)
 
         try engine.run(.deterministic)
         let start = monotonicSeconds()
@@ -87,7 +88,8 @@ public struct MemoryEstimate: Sendable {
         let optimizerCount = try configuration.makeOptimizer(parameterCount: 16).stateArenas.count * parameters
         let arena = MemoryPlan(outsideOf: graph.graph, kernels: kernels).arenaCount
         let exchange = try LaneExchange.floatCount(
-            network: graph, layout: layout, lanes: configuration.lanes, ranks: min(ranks, configuration.lanes))
+            network: graph, layout: layout, lanes: configuration.lanes, ranks: min(ranks, configuration.lanes),
+            transport: configuration.transport)
         let later = [
             try calibration(
                 network, data: data, statisticCount: statistics, kernels: kernels, configuration: configuration),

@@ -38,7 +38,7 @@ public struct ReducedLayout: Sendable {
     }
 
     /// Cuts the array into buckets of about `elementCount`, last layers first, in the order in which backward completes
-    /// them. The first holds statistics and losses too. The cut changes no bits.
+    /// them; statistics and losses are the first. The cut changes no bits.
     public func buckets(of graph: Graph, elementCount: Int) -> [Bucket] {
         let completion = zip(graph.parameters, graph.parameterGradients).map { parameter, gradient in
             guard let node = graph.producer(of: gradient) else {
@@ -50,8 +50,8 @@ public struct ReducedLayout: Sendable {
             graph.outputs.filter { lossNames.contains($0.name) }.map(\.value)
             + graph.statistics.map(\.value)
         var lastNode = lossNodes.reduce(-1) { max($0, graph.producer(of: $1) ?? -1) }
-        var buckets: [Bucket] = []
-        var end = count
+        var buckets = [Bucket(range: gradientCount..<count, lastNode: lastNode)]
+        var end = gradientCount
         for (offset, node) in completion.reversed() {
             lastNode = max(lastNode, node)
             if end - offset >= elementCount || offset == completion[0].0 {

@@ -1,4 +1,5 @@
 import Basics
+import Collectives
 import Kernels
 import Models
 
@@ -45,6 +46,7 @@ public struct RunConfiguration: Sendable, Equatable {
 
     public var threads = 0
     public var precision = Precision.float32
+    public var transport = Transport.float32
     public var checkpointEvery = 200
     public var keepCheckpoints = 2
     public var validateEvery = 1
@@ -106,6 +108,7 @@ extension RunConfiguration {
             "threads", "machine", "compute threads per rank; 0 = the cores this rank may use", \.threads, 0...4096,
             mayChange: true),
         choice("precision", "machine", "operands of convolutions: float32 or bf16", \.precision),
+        choice("transport", "machine", "gradients between lanes and ranks: float32 or bf16", \.transport),
         integer(
             "checkpoint-every", "records", "steps between checkpoints", \.checkpointEvery, 1...Int.max, mayChange: true),
         integer(

@@ -102,7 +102,7 @@ public final class TrainingSession {
         engine = LaneEngine(network: parts.graph, state: parts.state, kernels: kernels)
         exchange = try LaneExchange(
             engine: engine, lanes: configuration.lanes, communication: communication, kernels: kernels,
-            trace: trace?.recorder)
+            trace: trace?.recorder, transport: configuration.transport)
         digest = parts.state.digest(with: parts.optimizer)
         journal = try StepJournal(
             communication: communication, digest: digest, firstLane: exchange.share.lowerBound)

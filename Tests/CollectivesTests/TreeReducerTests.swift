@@ -16,18 +16,21 @@ import Testing
 
     /// What a rank does in training: fold its lanes, then reduce bucket after bucket.
     static func mean(
-        _ communicator: any Communicator, lanes: Int, count: Int, buckets: [Range<Int>]
+        _ communicator: any Communicator, lanes: Int, count: Int, buckets: [Range<Int>],
+        transport: Transport = .float32
     ) throws -> [Float] {
         let longest = buckets.map(\.count).max() ?? 0
-        let reducer = try TreeReducer(communicator: communicator, lanes: lanes, longestSpan: longest)
+        let reducer = try TreeReducer(
+            communicator: communicator, lanes: lanes, longestSpan: longest, transport: transport)
         let fold = reducer.fold
         let memory = UnsafeMutablePointer<Float>.allocate(capacity: fold.bufferCount * count)
         defer { memory.deallocate() }
         let buffers = (0..<fold.bufferCount).map { memory + $0 * count }
         for step in fold.steps {
             buffers[step.buffer].update(from: LaneFixture.gradient(lane: step.lane, count: count), count: count)
+            transport.round(buffers[step.buffer], count: count)
             for addition in step.additions {
-                LaneFold.add(buffers[addition.from], to: buffers[addition.into], count: count)
+                LaneFold.add(buffers[addition.from], to: buffers[addition.into], count: count, transport)
             }
         }
         for bucket in buckets {
@@ -62,6 +65,42 @@ import Testing
             let result = try Self.mean(SoloCommunicator(), lanes: lanes, count: 70, buckets: [0..<50, 50..<70])
             #expect(result.map(\.bitPattern) == LaneFixture.mean(lanes: lanes, count: 70).map(\.bitPattern))
         }
+    }
+
+    /// Rounded nodes give the same bits on any number of ranks and for any cut, and are near the exact mean.
+    @Test(arguments: cases) func bfloat16HasTheSameBitsEverywhere(_ example: Case) throws {
+        let count = 501
+        func rounded(_ value: Float) -> Float {
+            // By way of the two neighbours, not by the bits that the code uses.
+            let low = Float(bitPattern: value.bitPattern & 0xFFFF_0000)
+            let high = Float(bitPattern: (value.bitPattern & 0xFFFF_0000) &+ 0x1_0000)
+            let (below, above) = (abs(value - low), abs(high - value))
+            if below == above { return low.bitPattern >> 16 & 1 == 0 ? low : high }
+            return below < above ? low : high
+        }
+        func sum(_ node: Range<Int>) -> [Float] {
+            if node.count == 1 { return LaneFixture.gradient(lane: node.lowerBound, count: count).map(rounded) }
+            let middle = LaneTree.split(node)
+            return zip(sum(node.lowerBound..<middle), sum(middle..<node.upperBound)).map { rounded($0 + $1) }
+        }
+        let expected = sum(0..<example.lanes).map { ($0 * (1 / Float(example.lanes))).bitPattern }
+        for length in [count, 100, 37] {
+            let buckets = Self.buckets(of: count, by: length)
+            let results = InProcessCommunicator.run(size: example.ranks) { communicator in
+                try Self.mean(
+                    communicator, lanes: example.lanes, count: count, buckets: buckets, transport: .bf16
+                ).map(\.bitPattern)
+            }
+            for result in results { #expect(try result.get() == expected, "buckets of \(length)") }
+        }
+    }
+
+    @Test func specialValuesSurviveRounding() {
+        var values: [Float] = [.nan, -.infinity, .infinity, 0, -0.0, 1, Float(bitPattern: 0x7F80_0001), .greatestFiniteMagnitude]
+        Transport.bf16.round(&values, count: values.count)
+        #expect(values[0].isNaN && values[6].isNaN)
+        #expect(values[1] == -.infinity && values[2] == .infinity && values[5] == 1 && values[7] == .infinity)
+        #expect(values[3].bitPattern == 0 && values[4].bitPattern == 0x8000_0000)
     }
 
     /// Guards the test itself: another order of additions must show.

@@ -30,6 +30,20 @@ extension CommandTests {
             try expectSame(run, workspace.train(run, ["--threads", "1", "--ranks", "\(ranks)"]))
         }
 
+        /// Gradients that travel in 16 bits have bits of their own, the same everywhere.
+        @Test func bfloat16Transport() throws {
+            let workspace = try Self.reference.get().workspace
+            let runs = try [1, 2, 3, 8].map { ranks in
+                let run = "bf16-\(ranks)"
+                let outcome = try workspace.train(
+                    run, ["--threads", "1", "--ranks", "\(ranks)", "--transport", "bf16"])
+                #expect(outcome.exitCode == 0, "\(outcome.errors)")
+                return try #require(workspace.checkpoint(run))
+            }
+            #expect(Set(runs).count == 1)
+            #expect(runs[0] != (try Self.reference.get().bytes))
+        }
+
         @Test(.enabled(if: Workspace.mpirun != nil, "mpirun is not installed"), arguments: [1, 2, 3, 4], [1, 2])
         func mpiRanks(ranks: Int, threads: Int) throws {
             let workspace = try Self.reference.get().workspace

@@ -71,6 +71,7 @@ import Training
         let layout = ReducedLayout(graph: graph, state: state)
         let buckets = layout.buckets(of: graph.graph, elementCount: size)
         #expect(buckets.first?.range.upperBound == layout.count)
+        #expect(buckets.first?.range.lowerBound == layout.gradientCount)
         #expect(buckets.last?.range.lowerBound == 0)
         for (earlier, later) in zip(buckets, buckets.dropFirst()) {
             #expect(earlier.range.lowerBound == later.range.upperBound)
