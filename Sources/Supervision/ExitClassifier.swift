@@ -146,7 +146,8 @@ public enum ExitClassifier {
         for match in text.matches(of: #/Remote daemon: \S+ on node (\S+)/#) { add(match.1) }
         for match in text.matches(of: #/ssh: connect to host (\S+) port/#) { add(match.1) }
         for match in text.matches(of: #/Could not resolve hostname ([^\s:]+)/#) { add(match.1) }
-        for match in text.matches(of: #/Connection to (\S+) port \d+ timed out/#) { add(match.1) }
+        let closed = #/Connection to (\S+) (?:port \d+ timed out|closed by remote host)/#
+        for match in text.matches(of: closed) { add(match.1) }
         let signs = [
             "ORTE has lost communication with a remote daemon", "ORTE was unable to reliably start one or more daemons",
             "ORTE does not know how to route a message", "Host key verification failed", "Permission denied (publickey",

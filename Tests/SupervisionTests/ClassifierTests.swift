@@ -57,6 +57,7 @@ import Testing
         (.exited(9), "MPI_ABORT was invoked", .rankDied(RankDeath(.code(9)))),
         (.exited(205), lost, .hostLost(["vch3"])),
         (.exited(205), "", .hostLost([])),
+        (.exited(205), "Connection to 10.77.0.4 closed by remote host.", .hostLost(["10.77.0.4"])),
         (.exited(255), unreachable, .hostLost(["10.77.0.3"])),
         (.exited(255), "ssh: Could not resolve hostname node9: Name or service not known", .hostLost(["node9"])),
         (.exited(1), "Host key verification failed.", .hostLost([])),
