@@ -13,8 +13,12 @@ enum TrainingRanks {
     static func run(_ command: TrainCommand) throws {
         let launch = Launcher.current
         let (configuration, outcome): (RunConfiguration, TrainingSession.Outcome)
+        CheckpointSignal.install()
+        try RankReporting.installStackDump()
         if launch.isUnderLauncher {
-            let communication = try CommunicationThread(launch.makeCommunicator)
+            // Before MPI starts, which can hang as well.
+            let board = try RankReporting.begin(rank: launch.rank, worldSize: launch.worldSize)
+            let communication = try CommunicationThread(board: board, launch.makeCommunicator)
             do {
                 configuration = try communication.agreeing { try command.resolved() }
                 InterruptSignal.install()
@@ -25,10 +29,12 @@ enum TrainingRanks {
                 VergenceCommand.leave(error)
             }
             communication.shutDown()
+            RankReporting.end()
         } else {
             configuration = try command.resolved()
             InterruptSignal.install()
             outcome = try runInProcess(configuration, resume: command.resume, ranks: command.ranks)
+            RankReporting.end()
         }
         if outcome == .interrupted {
             let text = "stopped; go on with: \(resumeCommand(configuration, ranksInProcess: command.ranks))"
@@ -78,7 +84,8 @@ enum TrainingRanks {
         let session = try TrainingSession(
             configuration: configuration, start: resume ? .resuming : .anew, communication: communication, kernels: kernels,
             observer: console, fault: ProcessInfo.processInfo.environment["VERGENCE_INJECT"].map { try FaultInjection($0) },
-            writeConfiguration: save, shouldStop: { InterruptSignal.isRequested })
+            writeConfiguration: save, shouldStop: { InterruptSignal.isRequested },
+            shouldSave: CheckpointSignal.question())
         // What may change on resuming stays changed, so that the next --resume needs no options.
         try communication.together {
             guard resume && isFirst else { return }
@@ -86,7 +93,9 @@ enum TrainingRanks {
             try save(folder)
             for path in [folder.path, folder.checkpointFolder, folder.sampleFolder] { try removeRemnants(in: path) }
         }
-        return try session.run()
+        let outcome = try session.run()
+        communication.board?.enter(.finished)
+        return outcome
     }
 
     /// What a killed run was writing when it died.
@@ -106,7 +115,8 @@ enum TrainingRanks {
             var failures: [(rank: Int, error: any Error)] = []
         }
         if ranks == 1 {
-            let communication = try CommunicationThread { SoloCommunicator() }
+            let board = try RankReporting.begin(rank: 0, worldSize: 1)
+            let communication = try CommunicationThread(board: board) { SoloCommunicator() }
             defer { communication.shutDown() }
             return try runOne(configuration, resume: resume, ranksOnHost: 1, communication)
         }
@@ -115,7 +125,8 @@ enum TrainingRanks {
         let threads = world.map { communicator in
             WorkerThread(name: "rank \(communicator.rank)") {
                 do {
-                    let communication = try CommunicationThread { communicator }
+                    let board = try RankReporting.begin(rank: communicator.rank, worldSize: ranks)
+                    let communication = try CommunicationThread(board: board) { communicator }
                     defer { communication.shutDown() }
                     do {
                         let outcome = try runOne(configuration, resume: resume, ranksOnHost: ranks, communication)

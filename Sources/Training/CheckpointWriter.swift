@@ -1,5 +1,6 @@
 import Basics
 import Checkpoints
+import Heartbeats
 import Kernels
 import Optimizers
 import Synchronization
@@ -55,6 +56,7 @@ final class CheckpointWriter {
     private let identity: CheckpointIdentity
     private let kernelSet: String
     private let keep: Int
+    private let board: StatusBoard?
     private var snapshot: StateSnapshot?
     private var thread: WorkerThread?
     private let failure = Outcome()
@@ -64,11 +66,12 @@ final class CheckpointWriter {
     }
 
     /// - Parameter keep: how many checkpoints stay under their steps' names.
-    init(folder: RunFolder, identity: CheckpointIdentity, kernelSet: String, keep: Int) {
+    init(folder: RunFolder, identity: CheckpointIdentity, kernelSet: String, keep: Int, board: StatusBoard?) {
         self.folder = folder
         self.identity = identity
         self.kernelSet = kernelSet
         self.keep = keep
+        self.board = board
     }
 
     deinit { thread?.join() }
@@ -84,7 +87,9 @@ final class CheckpointWriter {
         self.snapshot = snapshot
         try snapshot.take(position, state: state, optimizer: optimizer, digest: digest, kernels: kernels)
         let (folder, identity, kernelSet, keep, outcome) = (folder, identity, kernelSet, keep, failure)
-        thread = WorkerThread(name: "checkpoint") {
+        thread = WorkerThread(name: "checkpoint") { [board] in
+            board?.writingCheckpoint(true)
+            defer { board?.writingCheckpoint(false) }
             do {
                 let checkpoints = try CheckpointFolder(path: folder.checkpointFolder)
                 try RunCheckpoint.write(

@@ -13,7 +13,7 @@ public final class LaneEngine {
     public let result: FloatArena
     private let losses: [TensorView]
     /// The losses exist once forward is over; the first bucket needs them.
-    private let lossNode: Int
+    let lossNode: Int
 
     public init(network: NetworkGraph, state: ModelState, kernels: KernelContext) {
         self.network = network

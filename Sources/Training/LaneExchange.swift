@@ -78,7 +78,7 @@ public final class LaneExchange {
         while submitted < buckets.count, buckets[submitted].lastNode <= node {
             // Before the sums of other lanes enter it.
             addHash(of: buckets[submitted].range)
-            submit(buckets[submitted].range)
+            submit(submitted)
             submitted += 1
         }
     }
@@ -110,10 +110,12 @@ public final class LaneExchange {
     }
 
     /// Folds the last lane in and exchanges, on the communication thread.
-    private func submit(_ range: Range<Int>) {
+    private func submit(_ bucket: Int) {
+        let (range, board) = (buckets[bucket].range, communication.board)
         let (step, subtreeCount) = (fold.steps[share.count - 1], fold.subtrees.count)
         let (partials, lane, mean, reducer) = (partials, lane, mean, reducer)
         communication.submit { _ in
+            board?.exchanging(bucket: bucket)
             func span(_ buffer: Int) -> UnsafeMutablePointer<Float> {
                 (buffer == step.buffer ? lane : partials[buffer]).base + range.lowerBound
             }
