@@ -101,7 +101,7 @@ final class DatagramSocket: Sendable {
         descriptor = try Self.open(address.family)
         var one: Int32 = 1
         if address.family == AF_INET6 {
-            setsockopt(descriptor, Int32(IPPROTO_IPV6.rawValue), IPV6_V6ONLY, &one, socklen_t(MemoryLayout<Int32>.size))
+            setsockopt(descriptor, Int32(IPPROTO_IPV6), IPV6_V6ONLY, &one, socklen_t(MemoryLayout<Int32>.size))
         }
         // Beats of many ranks may come at once.
         var byteCount: Int32 = 1 << 20
@@ -140,7 +140,7 @@ final class DatagramSocket: Sendable {
     /// Returns whether the system took the message. That is all there is to know: nothing waits, nothing is repeated.
     @discardableResult
     func send(_ bytes: UnsafeRawBufferPointer, to address: SocketAddress? = nil) -> Bool {
-        let flags = Int32(MSG_DONTWAIT.rawValue | MSG_NOSIGNAL.rawValue)
+        let flags = Int32(MSG_DONTWAIT | MSG_NOSIGNAL)
         guard let address else { return Glibc.send(descriptor, bytes.baseAddress, bytes.count, flags) == bytes.count }
         return address.withPointer { sendto(descriptor, bytes.baseAddress, bytes.count, flags, $0, $1) } == bytes.count
     }
@@ -149,7 +149,7 @@ final class DatagramSocket: Sendable {
     func receive(_ buffer: UnsafeMutableRawBufferPointer) -> (byteCount: Int, sender: SocketAddress)? {
         var storage = sockaddr_storage()
         var byteCount = socklen_t(MemoryLayout<sockaddr_storage>.size)
-        let flags = Int32(MSG_DONTWAIT.rawValue | MSG_TRUNC.rawValue)
+        let flags = Int32(MSG_DONTWAIT | MSG_TRUNC)
         // What came back for messages that nobody took (connection refused) stands before the next message.
         for _ in 0..<4 {
             let count = withUnsafeMutablePointer(to: &storage) { pointer in
@@ -166,25 +166,35 @@ final class DatagramSocket: Sendable {
 
 /// Wakes a thread that waits for a socket.
 final class WakeUp: Sendable {
-    private let event: Int32
+    private let readEnd: Int32
+    private let writeEnd: Int32
 
     /// - Throws: `Failure` (input/output).
     init() throws {
-        event = eventfd(0, Int32(EFD_CLOEXEC.rawValue | EFD_NONBLOCK.rawValue))
-        guard event >= 0 else {
-            throw Failure(.inputOutput, "cannot make an event: \(String(cString: strerror(errno)))")
+        var ends: [Int32] = [-1, -1]
+        guard pipe(&ends) == 0 else {
+            throw Failure(.inputOutput, "cannot make a pipe: \(String(cString: strerror(errno)))")
         }
+        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        (readEnd, writeEnd) = (ends[0], ends[1])
     }
 
-    deinit { close(event) }
+    deinit {
+        close(readEnd)
+        close(writeEnd)
+    }
 
-    func wake() { eventfd_write(event, 1) }
+    /// For one time: the thread is to end.
+    func wake() {
+        var byte: UInt8 = 0
+        _ = write(writeEnd, &byte, 1)
+    }
 
     /// Returns when a message has come, when woken, or when the time is over.
     func wait(for socket: DatagramSocket, milliseconds: Int32) {
         var descriptors = [
             pollfd(fd: socket.descriptor, events: Int16(POLLIN), revents: 0),
-            pollfd(fd: event, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: readEnd, events: Int16(POLLIN), revents: 0),
         ]
         poll(&descriptors, nfds_t(descriptors.count), milliseconds)
     }
