@@ -1,9 +1,11 @@
 #define _GNU_SOURCE
 #include "stack_dump.h"
 #include <dlfcn.h>
+#include <elf.h>
 #include <errno.h>
 #include <execinfo.h>
 #include <fcntl.h>
+#include <link.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -12,6 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -146,6 +150,66 @@ __attribute__((format(printf, 3, 4))) static void add_line(int descriptor, const
     text[text_length++] = '\n';
 }
 
+// The program's own symbol table, mapped for the time of a dump: what an executable does not export, dladdr cannot name.
+static struct {
+    const char *bytes;
+    size_t length;
+    const ElfW(Sym) *symbols;
+    size_t count;
+    const char *names;
+    size_t names_length;
+    const char *base;
+} program;
+
+static void open_program(void) {
+    memset(&program, 0, sizeof program);
+    Dl_info info;
+    if (dladdr((void *)&cthreads_stack_dump_write, &info) == 0) return;
+    const int file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    if (file < 0) return;
+    struct stat status;
+    const void *bytes = MAP_FAILED;
+    if (fstat(file, &status) == 0) bytes = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, file, 0);
+    close(file);
+    if (bytes == MAP_FAILED) return;
+    program.bytes = bytes;
+    program.length = (size_t)status.st_size;
+    const ElfW(Ehdr) *header = bytes;
+    if (program.length < sizeof *header || memcmp(header->e_ident, ELFMAG, SELFMAG) != 0) return;
+    const size_t sections_end = header->e_shoff + (size_t)header->e_shnum * sizeof(ElfW(Shdr));
+    if (header->e_shentsize != sizeof(ElfW(Shdr)) || sections_end > program.length) return;
+    const ElfW(Shdr) *sections = (const void *)(program.bytes + header->e_shoff);
+    for (int i = 0; i < header->e_shnum; i++) {
+        if (sections[i].sh_type != SHT_SYMTAB || sections[i].sh_link >= header->e_shnum) continue;
+        const ElfW(Shdr) *names = &sections[sections[i].sh_link];
+        if (sections[i].sh_offset + sections[i].sh_size > program.length) return;
+        if (names->sh_offset + names->sh_size > program.length || names->sh_size == 0) return;
+        program.names = program.bytes + names->sh_offset;
+        program.names_length = names->sh_size;
+        if (program.names[program.names_length - 1] != 0) return;
+        program.symbols = (const void *)(program.bytes + sections[i].sh_offset);
+        program.count = sections[i].sh_size / sizeof(ElfW(Sym));
+        program.base = header->e_type == ET_EXEC ? NULL : info.dli_fbase;
+    }
+}
+
+static void close_program(void) {
+    if (program.bytes != NULL) munmap((void *)program.bytes, program.length);
+    memset(&program, 0, sizeof program);
+}
+
+// Name of the program's function that an address belongs to, or NULL.
+static const char *own_name(const char *address) {
+    const size_t value = (size_t)(address - program.base);
+    for (size_t i = 0; i < program.count; i++) {
+        const ElfW(Sym) *symbol = &program.symbols[i];
+        if ((symbol->st_info & 0xf) != STT_FUNC || value < symbol->st_value) continue;
+        if (value - symbol->st_value < symbol->st_size && symbol->st_name < program.names_length)
+            return program.names + symbol->st_name;
+    }
+    return NULL;
+}
+
 static void add_frame(int descriptor, const char *prefix, int number, void *address) {
     Dl_info info;
     // The address is that of the next instruction, which may belong to the next function.
@@ -156,8 +220,10 @@ static void add_frame(int descriptor, const char *prefix, int number, void *addr
     const char *slash = strrchr(info.dli_fname, '/');
     const char *file = slash != NULL ? slash + 1 : info.dli_fname;
     const size_t offset = (size_t)((char *)address - (char *)info.dli_fbase);
-    if (info.dli_sname != NULL) {
-        add_line(descriptor, prefix, "    #%d %s (%s+0x%zx)", number, info.dli_sname, file, offset);
+    const char *name = info.dli_sname;
+    if (info.dli_fbase == program.base && program.base != NULL) name = own_name((char *)address - 1);
+    if (name != NULL) {
+        add_line(descriptor, prefix, "    #%d %s (%s+0x%zx)", number, name, file, offset);
     } else {
         add_line(descriptor, prefix, "    #%d %s+0x%zx", number, file, offset);
     }
@@ -196,6 +262,7 @@ void cthreads_stack_dump_write(int descriptor, const char *prefix) {
     // Not opendir, which allocates: another thread may be stuck with the allocator's lock.
     const int folder = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0) return;
+    open_program();
     _Alignas(struct entry) char entries[4096];
     long count;
     while ((count = syscall(SYS_getdents64, folder, entries, sizeof entries)) > 0) {
@@ -218,4 +285,5 @@ void cthreads_stack_dump_write(int descriptor, const char *prefix) {
         }
     }
     close(folder);
+    close_program();
 }

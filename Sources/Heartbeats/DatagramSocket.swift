@@ -17,7 +17,8 @@ struct SocketAddress: Equatable, Sendable, CustomStringConvertible {
         hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV
         hints.ai_socktype = Int32(SOCK_DGRAM.rawValue)
         var found: UnsafeMutablePointer<addrinfo>?
-        guard getaddrinfo(host, "\(port)", &hints, &found) == 0, let found else {
+        // "*" is the library's own word for any address.
+        guard host != "*", getaddrinfo(host, "\(port)", &hints, &found) == 0, let found else {
             throw Failure(.usage, "'\(host)' is no address; give one in numbers, such as 10.0.0.1 or fd00::1")
         }
         defer { freeaddrinfo(found) }

@@ -10,7 +10,7 @@ public final class HeartbeatSender: Sendable {
     public static let addressVariable = "VERGENCE_HEARTBEAT_ADDRESS"
     /// 32 hexadecimal digits.
     public static let tokenVariable = "VERGENCE_HEARTBEAT_TOKEN"
-    /// For tests: `PHASE:MILLISECONDS[:RANK]` draws a phase out. Read only where there is a token.
+    /// For tests: `PHASE:MILLISECONDS[:RANK]`, several with commas, draws phases out. Read only where there is a token.
     public static let delayVariable = "VERGENCE_HEARTBEAT_DELAY"
 
     static let intervalSeconds = 0.5
@@ -21,7 +21,7 @@ public final class HeartbeatSender: Sendable {
     /// What this rank's board is like under these variables: with a token, tests may draw out a phase.
     public static func board(environment: [String: String], rank: Int) -> StatusBoard {
         guard environment[tokenVariable] != nil, let text = environment[delayVariable] else { return StatusBoard() }
-        return StatusBoard(delay: PhaseDelay(text, rank: rank))
+        return StatusBoard(delays: PhaseDelay.list(text, rank: rank))
     }
 
     /// Starts sending, if the environment says where to; nil otherwise.

@@ -20,8 +20,8 @@ public final class StatusBoard: Sendable {
     private let exchanges = Atomic<UInt64>(0)
     private let progress = Atomic<UInt64>(0)
     private let isWritingCheckpoint = Atomic<Bool>(false)
-    /// For tests: how long a phase is drawn out.
-    private let delay: PhaseDelay?
+    /// For tests: how long phases are drawn out.
+    private let delays: [PhaseDelay]
 
     static let largestStep = 1 << 36 - 1
     static let largestLane = 1 << 20 - 2
@@ -30,10 +30,10 @@ public final class StatusBoard: Sendable {
 
     private enum Loader: UInt64 { case idle, read, decode }
 
-    public convenience init() { self.init(delay: nil) }
+    public convenience init() { self.init(delays: []) }
 
-    init(delay: PhaseDelay?) {
-        self.delay = delay
+    init(delays: [PhaseDelay]) {
+        self.delays = delays
         since = Atomic(Self.now())
     }
 
@@ -56,7 +56,11 @@ public final class StatusBoard: Sendable {
         since.store(Self.now(), ordering: .relaxed)
         place.store(value, ordering: .releasing)
         advance()
-        if let delay, delay.phase == phase { delay.sleep() }
+        drawOut(phase)
+    }
+
+    private func drawOut(_ phase: RankPhase) {
+        for delay in delays where delay.phase == phase { delay.sleep() }
     }
 
     /// Something was done: a node, a batch.
@@ -83,7 +87,7 @@ public final class StatusBoard: Sendable {
     public func decoding() {
         loaderSince.store(Self.now(), ordering: .relaxed)
         setLoader(.decode)
-        if let delay, delay.phase == .decode { delay.sleep() }
+        drawOut(.decode)
     }
 
     /// Nothing is being read or unpacked.
@@ -101,7 +105,7 @@ public final class StatusBoard: Sendable {
     public func exchanging(bucket number: Int) {
         bucket.store(UInt32(clamping: number + 1), ordering: .relaxed)
         advance()
-        if let delay, delay.phase == .exchange { delay.sleep() }
+        drawOut(.exchange)
     }
 
     /// A collective call is complete.
@@ -165,6 +169,11 @@ struct PhaseDelay: Sendable, Equatable {
             parts.count == 2 || Int(parts[2]) == rank
         else { return nil }
         (self.phase, self.milliseconds) = (phase, min(milliseconds, 3_600_000))
+    }
+
+    /// Of a list with commas, those that are about this rank.
+    static func list(_ text: String, rank: Int) -> [PhaseDelay] {
+        text.split(separator: ",").compactMap { PhaseDelay(String($0), rank: rank) }
     }
 
     func sleep() {

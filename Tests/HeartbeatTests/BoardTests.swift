@@ -111,6 +111,7 @@ import Threads
         for text in ["", "backward", "sleep:3", "read:-1", "read:x", "read:1:2:3"] {
             #expect(PhaseDelay(text, rank: 0) == nil, "\(text)")
         }
+        #expect(PhaseDelay.list("read:1,update:2:7,decode:3:8", rank: 7).map(\.phase) == [.read, .update])
         let token = [HeartbeatSender.tokenVariable: "x"]
         let delay = [HeartbeatSender.delayVariable: "update:30"]
         for (environment, isSlow) in [(delay, false), (token, false), (token.merging(delay) { $1 }, true)] {
