@@ -41,13 +41,14 @@ let package = Package(
         .target(name: "Tensors", dependencies: ["Basics"]),
         .target(name: "Shards", dependencies: ["Basics", "CLZ4", "CFilters"], exclude: ["FORMAT.md"]),
         .target(name: "FrameSources", dependencies: ["Basics", "CImages", "CTurboJPEG"]),
-        .target(name: "Collectives", dependencies: ["Basics", "Threads", "Tensors"]),
+        .target(name: "Heartbeats", dependencies: ["Basics", "Threads", "CThreads"]),
         .target(name: "Telemetry", dependencies: ["Basics"]),
         .target(name: "Metrics", dependencies: ["Basics"]),
         // Level 3
+        .target(name: "Collectives", dependencies: ["Basics", "Threads", "Tensors", "Heartbeats"]),
         .target(name: "Graphs", dependencies: ["Basics", "Tensors"]),
         .target(name: "Kernels", dependencies: ["Tensors", "Threads", "CKernels", "COpenBLAS"]),
-        .target(name: "Streaming", dependencies: ["Basics", "Shards", "Tensors", "Threads"]),
+        .target(name: "Streaming", dependencies: ["Basics", "Shards", "Tensors", "Threads", "Heartbeats"]),
         .target(name: "MPICollectives", dependencies: ["Basics", "Collectives", "CMPI"]),
         .target(name: "Checkpoints", dependencies: ["Tensors", "Basics"]),
         // Level 4
@@ -63,14 +64,15 @@ let package = Package(
             name: "Training",
             dependencies: [
                 "Basics", "Tensors", "Kernels", "Graphs", "Execution", "Models", "Optimizers", "Collectives", "Shards",
-                "Streaming", "Checkpoints", "Metrics", "FrameSources", "Threads", "CAllocationCounter",
+                "Streaming", "Checkpoints", "Metrics", "FrameSources", "Threads", "Heartbeats", "CAllocationCounter",
             ]),
         // Level 8, 9
         .target(
             name: "Commands",
             dependencies: [
                 "Basics", "Threads", "Tensors", "Graphs", "Kernels", "Models", "Collectives", "Shards", "Streaming",
-                "FrameSources", "Checkpoints", "Telemetry", "Metrics", "Training", "Diagnosis", "Supervision",
+                "FrameSources", "Checkpoints", "Telemetry", "Metrics", "Heartbeats", "Training", "Diagnosis",
+                "Supervision",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"), "Yams",
             ]),
         .executableTarget(name: "vergence", dependencies: ["Collectives", "Commands", "MPICollectives"]),
@@ -86,6 +88,7 @@ let package = Package(
         .testTarget(
             name: "KernelsTests",
             dependencies: ["Kernels", "CKernels", "Basics", "Tensors", "Threads", "TestSupport"]),
+        .testTarget(name: "HeartbeatTests", dependencies: ["Heartbeats", "Basics", "Threads", "TestSupport"]),
         .testTarget(name: "ShardsTests", dependencies: ["Shards", "Streaming", "TestSupport"]),
         .testTarget(name: "FrameSourcesTests", dependencies: ["FrameSources", "TestSupport"]),
         .executableTarget(
@@ -112,7 +115,8 @@ let package = Package(
         .testTarget(
             name: "CommandTests",
             dependencies: [
-                "vergence", "vergence-shards", "launch-probe", "Basics", "Checkpoints", "Shards", "FrameSources", "TestSupport",
+                "vergence", "vergence-shards", "launch-probe", "Basics", "Checkpoints", "Shards", "FrameSources",
+                "Heartbeats", "TestSupport",
             ]),
     ],
     swiftLanguageModes: [.v6],

@@ -1,5 +1,6 @@
 import Basics
 import Glibc
+import Heartbeats
 import Threads
 
 /// The one thread of a rank that talks to other ranks. It makes the communicator (so that MPI starts on it, and needs to
@@ -14,13 +15,18 @@ public final class CommunicationThread: @unchecked Sendable {
 
     /// For its rank, size and host name; its collective calls belong to jobs.
     public let communicator: any Communicator
+    /// Where this rank says what it is doing.
+    public let board: StatusBoard?
     private let core: CommunicationCore
     private var thread: WorkerThread?
 
-    /// - Parameter make: called on the new thread.
+    /// - Parameters:
+    ///   - board: is told of collective calls, and when somebody waits for them.
+    ///   - make: called on the new thread.
     /// - Throws: what `make` throws.
-    public init(_ make: @escaping @Sendable () throws -> any Communicator) throws {
-        let core = CommunicationCore()
+    public init(board: StatusBoard? = nil, _ make: @escaping @Sendable () throws -> any Communicator) throws {
+        self.board = board
+        let core = CommunicationCore(board: board)
         let thread = WorkerThread(name: "communication") { core.work(make) }
         switch core.waitForCommunicator() {
         case .success(let communicator):
@@ -98,8 +104,10 @@ private final class CommunicationCore: @unchecked Sendable {
     private var failure: (any Error)?
     private var made: Result<any Communicator, any Error>?
     private(set) var busySeconds = 0.0
+    private let board: StatusBoard?
 
-    init() {
+    init(board: StatusBoard?) {
+        self.board = board
         pthread_mutex_init(mutex, nil)
         pthread_cond_init(condition, nil)
     }
@@ -131,6 +139,7 @@ private final class CommunicationCore: @unchecked Sendable {
                 busySeconds += monotonicSeconds() - start
                 finishedCount += 1
             }
+            board?.exchanged()
         }
         if locked({ failure == nil }) { communicator.finish() }
     }
@@ -160,7 +169,11 @@ private final class CommunicationCore: @unchecked Sendable {
     func wait(for number: Int) throws {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
-        while finishedCount < number && failure == nil { pthread_cond_wait(condition, mutex) }
+        if finishedCount < number && failure == nil {
+            board?.beginWaiting()
+            defer { board?.endWaiting() }
+            while finishedCount < number && failure == nil { pthread_cond_wait(condition, mutex) }
+        }
         if let failure { throw failure }
     }
 

@@ -56,6 +56,11 @@ struct LaunchCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Give up after this many restarts in a row without progress.", valueName: "R"))
     var maxRestarts = 10
     @Option(
+        name: .customLong("hang-timeout"),
+        help: ArgumentHelp(
+            "A rank that stands still for this long ends the attempt; 0 = never.", valueName: "seconds"))
+    var hangTimeout = 60.0
+    @Option(
         help: ArgumentHelp(
             "Where Open MPI lives on every machine, if not on the PATH of a plain ssh command.", valueName: "folder"))
     var prefix: String?
@@ -94,8 +99,17 @@ struct LaunchCommand: ParsableCommand {
         }
         if dryRun { return show(site, options, job, cores, environment) }
         let supervisor = try Supervisor(
-            site: site, options: options, job: job, cores: cores, environment: environment, resumePrefix: resumePrefix()
-        )
+            site: site, options: options, job: job, cores: cores, environment: environment, resumePrefix: resumePrefix(),
+            makeStallWatch: { [hangTimeout] in
+                // Only training sends heartbeats.
+                guard job.run != nil, hangTimeout > 0 else { return nil }
+                func say(_ text: String) { Console.write("launch: \(text)\n") }
+                guard let address = HeartbeatWatch.address(site, network: options.network, environment: environment) else {
+                    say("no address of this machine is in \(options.network ?? "reach"): hangs will not be noticed")
+                    return nil
+                }
+                return try HeartbeatWatch(address: address, worldSize: $0, timeoutSeconds: hangTimeout, warn: say)
+            })
         let code = try supervisor.run()
         if code != .done { throw EchoedFailure(exitCode: code) }
     }
@@ -108,6 +122,9 @@ struct LaunchCommand: ParsableCommand {
         guard (0...1_000_000).contains(maxRestarts) else {
             throw Failure(.usage, "--max-restarts \(maxRestarts): give 0…1000000")
         }
+        guard hangTimeout == 0 || (1...86_400).contains(hangTimeout) else {
+            throw Failure(.usage, "--hang-timeout \(hangTimeout): give 1…86400 seconds, or 0 for never")
+        }
         let words = command.first == "--" ? Array(command.dropFirst()) : command
         guard let first = words.first else {
             throw Failure(.usage, "which command shall the ranks run? vergence launch -n 2 -- train DATA --run DIR")
@@ -115,7 +132,7 @@ struct LaunchCommand: ParsableCommand {
         if command.first != "--", first.hasPrefix("-") {
             let names = [
                 "--ranks", "--hostfile", "--local", "--network", "--threads", "--pin", "--min-ranks", "--max-restarts",
-                "--prefix", "--mpirun-arg", "--dry-run", "--help",
+                "--hang-timeout", "--prefix", "--mpirun-arg", "--dry-run", "--help",
             ]
             throw Failure(
                 .usage, "unknown option '\(first)'\(suggestion(for: first, among: names)); see 'vergence launch --help'"

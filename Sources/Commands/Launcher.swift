@@ -93,4 +93,34 @@ enum InterruptSignal {
     }
 }
 
+/// The wish for a checkpoint now, by SIGUSR1: the run saves after its step and goes on.
+enum CheckpointSignal {
+    private static let count = Atomic<Int>(0)
+
+    /// Whether a signal has come since the last call, for one rank: each rank of this process has a question of its own.
+    static func question() -> @Sendable () -> Bool {
+        let answered = Answered()
+        return {
+            let count = count.load(ordering: .relaxed)
+            return answered.count.exchange(count, ordering: .relaxed) != count
+        }
+    }
+
+    private final class Answered: Sendable { let count = Atomic<Int>(0) }
+
+    static func install() {
+        // Evaluated here, so that the handler never runs an initialiser.
+        request(0)
+        var wanted = sigset_t()
+        sigemptyset(&wanted)
+        sigaddset(&wanted, SIGUSR1)
+        signal(SIGUSR1, checkpointHandler)
+        pthread_sigmask(SIG_UNBLOCK, &wanted, nil)
+    }
+
+    fileprivate static func request(_ times: Int) { count.add(times, ordering: .relaxed) }
+}
+
+private func checkpointHandler(_ number: Int32) { CheckpointSignal.request(1) }
+
 private func interruptHandler(_ number: Int32) { InterruptSignal.request(number) }

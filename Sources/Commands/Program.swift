@@ -77,6 +77,7 @@ extension VergenceCommand {
     }
 
     private static func leave(with code: Basics.ExitCode) -> Never {
+        RankReporting.leave()
         fflush(nil)
         // Without exit handlers: those of MPI may wait for other ranks.
         _exit(code.rawValue)

@@ -105,6 +105,10 @@ final class TrainingConsole: TrainingObserver {
         if let progress { progress.print("warning: \(text)") } else { Console.warn(text) }
     }
 
+    func note(_ text: String) {
+        if let progress { progress.print(text) } else { Console.note(text) }
+    }
+
     func ended() {
         progress?.finish()
     }

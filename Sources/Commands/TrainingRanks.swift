@@ -14,10 +14,14 @@ enum TrainingRanks {
     static func run(_ command: TrainCommand) throws {
         let launch = Launcher.current
         let (configuration, outcome): (RunConfiguration, TrainingSession.Outcome)
+        CheckpointSignal.install()
+        try RankReporting.installStackDump()
         if launch.isUnderLauncher {
+            // Before MPI starts, which can hang as well.
+            let board = try RankReporting.begin(rank: launch.rank, worldSize: launch.worldSize)
             let watch = LaunchWatch(isWatching: true)
             watch.expect("MPI did not start", within: 120)
-            let communication = try CommunicationThread(launch.makeCommunicator)
+            let communication = try CommunicationThread(board: board, launch.makeCommunicator)
             do {
                 watch.expect("no answer from the other ranks", within: 10)
                 configuration = try communication.agreeing {
@@ -34,11 +38,13 @@ enum TrainingRanks {
                 VergenceCommand.leave(error)
             }
             communication.shutDown()
+            RankReporting.end()
         } else {
             configuration = try command.resolved()
             try Doctor.admitAlone()
             InterruptSignal.install()
             outcome = try runInProcess(configuration, Wishes(command), ranks: command.ranks)
+            RankReporting.end()
         }
         if outcome == .interrupted {
             let text = "stopped; go on with: \(resumeCommand(configuration, ranksInProcess: command.ranks))"
@@ -103,7 +109,8 @@ enum TrainingRanks {
         let session = try TrainingSession(
             configuration: configuration, start: wishes.resume ? .resuming : .anew, communication: communication, kernels: kernels,
             observer: console, fault: ProcessInfo.processInfo.environment["VERGENCE_INJECT"].map { try FaultInjection($0) },
-            tracePath: wishes.trace, writeConfiguration: save, shouldStop: { InterruptSignal.isRequested })
+            tracePath: wishes.trace, writeConfiguration: save, shouldStop: { InterruptSignal.isRequested },
+            shouldSave: CheckpointSignal.question())
         // What may change on resuming stays changed, so that the next --resume needs no options.
         try communication.together {
             guard wishes.resume && isFirst else { return }
@@ -111,7 +118,9 @@ enum TrainingRanks {
             try save(folder)
             for path in [folder.path, folder.checkpointFolder, folder.sampleFolder] { try removeRemnants(in: path) }
         }
-        return try session.run()
+        let outcome = try session.run()
+        communication.board?.enter(.finished)
+        return outcome
     }
 
     /// What a killed run was writing when it died.
@@ -131,7 +140,8 @@ enum TrainingRanks {
             var failures: [(rank: Int, error: any Error)] = []
         }
         if ranks == 1 {
-            let communication = try CommunicationThread { SoloCommunicator() }
+            let board = try RankReporting.begin(rank: 0, worldSize: 1)
+            let communication = try CommunicationThread(board: board) { SoloCommunicator() }
             defer { communication.shutDown() }
             return try runOne(configuration, wishes, ranksOnHost: 1, communication)
         }
@@ -140,7 +150,8 @@ enum TrainingRanks {
         let threads = world.map { communicator in
             WorkerThread(name: "rank \(communicator.rank)") {
                 do {
-                    let communication = try CommunicationThread { communicator }
+                    let board = try RankReporting.begin(rank: communicator.rank, worldSize: ranks)
+                    let communication = try CommunicationThread(board: board) { communicator }
                     defer { communication.shutDown() }
                     do {
                         let outcome = try runOne(configuration, wishes, ranksOnHost: ranks, communication)

@@ -64,6 +64,12 @@ public final class DataSet: Sendable {
 
     /// Shard file and number within it of record `index` of a split, opened.
     public func locate(_ split: Split, _ index: Int) throws -> (shard: ShardReader, number: Int) {
+        let (shard, number) = place(split, index)
+        return (try self.shard(shard), number)
+    }
+
+    /// Position within the manifest's shards, and number within the shard, of record `index` of a split.
+    public func place(_ split: Split, _ index: Int) -> (shard: Int, number: Int) {
         guard let part = parts[split], index >= 0, index < part.starts.last ?? 0 else {
             preconditionFailure("record \(index) of split \(split.rawValue), which has \(count(split))")
         }
@@ -74,7 +80,7 @@ public final class DataSet: Sendable {
             let middle = (low + high + 1) / 2
             if part.starts[middle] <= index { low = middle } else { high = middle - 1 }
         }
-        return (try shard(part.shards[low]), index - part.starts[low])
+        return (part.shards[low], index - part.starts[low])
     }
 
     private func shard(_ number: Int) throws -> ShardReader {

@@ -1,5 +1,6 @@
 import Basics
 import Glibc
+import Heartbeats
 import Shards
 import Threads
 
@@ -21,6 +22,8 @@ public final class BatchLoader: @unchecked Sendable {
         public var augmentation = AugmentationSettings.off
         /// Key of the augmentation.
         public var seed: UInt64 = 0
+        /// Is told which record is being read.
+        public var board: StatusBoard?
 
         public init(height: Int, width: Int) {
             self.height = height
@@ -101,7 +104,7 @@ private final class LoaderCore: @unchecked Sendable {
         wantsDisparity = settings.wantsDisparity
         decoder = SampleDecoder(
             data: data, split: split, height: settings.height, width: settings.width,
-            augmentation: settings.augmentation, seed: settings.seed)
+            augmentation: settings.augmentation, seed: settings.seed, board: settings.board)
         slots = Array(repeating: nil, count: settings.prefetch)
         mutex = .allocate(capacity: 1)
         condition = .allocate(capacity: 1)

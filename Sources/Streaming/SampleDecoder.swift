@@ -1,4 +1,5 @@
 import Basics
+import Heartbeats
 import Shards
 
 /// Turns records into floats of a batch. One per loader thread.
@@ -9,12 +10,19 @@ struct SampleDecoder {
     let width: Int
     let augmentation: AugmentationSettings
     let seed: UInt64
+    let board: StatusBoard?
 
     func decode(_ sample: SampleOrder.Sample, position: Int, into batch: LaneBatch) throws {
         let change = Augmentation(augmentation, seed: seed, epoch: sample.epoch, record: sample.record)
         // Mirrored, each eye sees what the other one saw.
         let (left, right) = change.isMirrored ? (FieldName.right, FieldName.left) : (FieldName.left, FieldName.right)
+        if let board {
+            let place = data.place(split, sample.record)
+            board.reading(shard: place.shard, record: place.number)
+        }
+        defer { board?.loaded() }
         try data.withRecord(split, sample.record) { decoder in
+            board?.decoding()
             try picture(left, decoder, sample, batch.left(position), change)
             try picture(right, decoder, sample, batch.right(position), change)
             if let target = batch.disparity(position) {

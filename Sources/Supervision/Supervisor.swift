@@ -21,7 +21,7 @@ public final class Supervisor {
     private let cores: Int
     private let userEnvironment: [String: String]
     private let resumePrefix: [String]
-    private let makeStallWatch: () throws -> (any StallWatch)?
+    private let makeStallWatch: (Int) throws -> (any StallWatch)?
     private let record: RunRecord?
     private let journal: LaunchJournal
     private let local = LocalNames.current()
@@ -43,7 +43,7 @@ public final class Supervisor {
     /// - Throws: `FileError`.
     public init(
         site: LaunchSite, options: LaunchOptions, job: LaunchJob, cores: Int, environment: [String: String],
-        resumePrefix: [String], makeStallWatch: @escaping () throws -> (any StallWatch)? = { nil }
+        resumePrefix: [String], makeStallWatch: @escaping (_ ranks: Int) throws -> (any StallWatch)? = { _ in nil }
     ) throws {
         self.site = site
         self.options = options
@@ -122,7 +122,7 @@ public final class Supervisor {
     // MARK: One attempt
 
     private func runOnce(_ mpirun: String, _ attempt: Attempt) throws -> (Verdict, [Int: Int32]) {
-        let stallWatch = try makeStallWatch()
+        let stallWatch = try makeStallWatch(attempt.ranks)
         var environment = MPISettings.environment(
             for: site, network: options.network, isRoot: geteuid() == 0, from: userEnvironment)
         environment.merge(stallWatch?.environment ?? [:]) { $1 }

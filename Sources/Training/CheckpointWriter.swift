@@ -1,5 +1,6 @@
 import Basics
 import Checkpoints
+import Heartbeats
 import Kernels
 import Optimizers
 import Synchronization
@@ -56,6 +57,7 @@ final class CheckpointWriter {
     private let kernelSet: String
     private let keep: Int
     private let trace: TraceRecorder?
+    private let board: StatusBoard?
     private var snapshot: StateSnapshot?
     private var thread: WorkerThread?
     private let failure = Outcome()
@@ -65,12 +67,16 @@ final class CheckpointWriter {
     }
 
     /// - Parameter keep: how many checkpoints stay under their steps' names.
-    init(folder: RunFolder, identity: CheckpointIdentity, kernelSet: String, keep: Int, trace: TraceRecorder?) {
+    init(
+        folder: RunFolder, identity: CheckpointIdentity, kernelSet: String, keep: Int, trace: TraceRecorder?,
+        board: StatusBoard?
+    ) {
         self.folder = folder
         self.identity = identity
         self.kernelSet = kernelSet
         self.keep = keep
         self.trace = trace
+        self.board = board
     }
 
     deinit { thread?.join() }
@@ -86,9 +92,13 @@ final class CheckpointWriter {
         self.snapshot = snapshot
         try snapshot.take(position, state: state, optimizer: optimizer, digest: digest, kernels: kernels)
         let (folder, identity, kernelSet, keep, trace, outcome) = (folder, identity, kernelSet, keep, trace, failure)
-        thread = WorkerThread(name: "checkpoint") {
+        thread = WorkerThread(name: "checkpoint") { [board] in
             let start = monotonicSeconds()
-            defer { trace?.record(.writeCheckpoint, step: position.step, from: start) }
+            board?.writingCheckpoint(true)
+            defer {
+                board?.writingCheckpoint(false)
+                trace?.record(.writeCheckpoint, step: position.step, from: start)
+            }
             do {
                 let checkpoints = try CheckpointFolder(path: folder.checkpointFolder)
                 try RunCheckpoint.write(

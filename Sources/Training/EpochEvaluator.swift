@@ -16,6 +16,12 @@ struct EpochEvaluator {
     let kernels: KernelContext
     let folder: RunFolder
 
+    private var loaderSettings: BatchLoader.Settings {
+        var settings = BatchLoader.Settings(height: data.height, width: data.width)
+        settings.board = communication.board
+        return settings
+    }
+
     /// What validations of this run measure.
     func columns() throws -> [String] {
         guard data.dataSet.count(.val) > 0 else { return [] }
@@ -38,10 +44,11 @@ struct EpochEvaluator {
             schedule: .sequential(
                 records: 0..<(laneCount * batch), batch: batch,
                 part: communicator.rank, of: communicator.worldSize),
-            settings: .init(height: data.height, width: data.width))
+            settings: loaderSettings)
         defer { loader.shutDown() }
         var rows: [(index: Int, values: [Double])] = []
         while let batch = try loader.nextBatch() {
+            communication.board?.advance()
             for input in network.inputs {
                 let source = batch.input(input.field)
                 calibrator.input(input.field)?.base.update(from: source.base, count: source.count)
@@ -59,7 +66,7 @@ struct EpochEvaluator {
         let communicator = communication.communicator
         let validator = try Validator(
             network: network, state: state, height: data.height, width: data.width, kernels: kernels)
-        var settings = BatchLoader.Settings(height: data.height, width: data.width)
+        var settings = loaderSettings
         settings.wantsDisparity = data.hasDisparity
         let loader = BatchLoader(
             data: data.dataSet, split: .val,
@@ -68,6 +75,7 @@ struct EpochEvaluator {
         defer { loader.shutDown() }
         var rows: [(index: Int, values: [Double])] = []
         while let batch = try loader.nextBatch() {
+            communication.board?.advance()
             validator.run(batch, position: 0)
             rows.append((batch.step, validator.measure(batch, position: 0)))
             loader.recycle(batch)

@@ -95,7 +95,7 @@ public final class LaneExchange {
         while submitted < buckets.count, buckets[submitted].lastNode <= node {
             // Before the sums of other lanes enter it.
             addHash(of: buckets[submitted].range)
-            submit(buckets[submitted].range)
+            submit(submitted)
             submitted += 1
         }
     }
@@ -138,17 +138,19 @@ public final class LaneExchange {
     }
 
     /// Folds the last lane in and exchanges, on the communication thread.
-    private func submit(_ range: Range<Int>) {
+    private func submit(_ bucket: Int) {
+        let (range, board) = (buckets[bucket].range, communication.board)
         let (step, subtreeCount) = (fold.steps[share.count - 1], fold.subtrees.count)
         let (partials, mean, reducer) = (partials, mean, reducer)
         let isTail = range.lowerBound >= gradientCount
         if isTail { tail.base.update(from: lane.base + gradientCount, count: tail.count) }
         let (last, origin) = isTail ? (tail, gradientCount) : (lane, 0)
         let transport = transport(of: range)
-        let (trace, bucket, number) = (trace, submitted, self.step)
+        let (trace, number) = (trace, self.step)
         communication.submit { _ in
             let start = trace == nil ? 0 : monotonicSeconds()
             defer { trace?.record(.exchange, step: number, detail: bucket, from: start) }
+            board?.exchanging(bucket: bucket)
             func span(_ buffer: Int) -> UnsafeMutablePointer<Float> {
                 buffer == step.buffer
                     ? last.base + (range.lowerBound - origin) : partials[buffer].base + range.lowerBound

@@ -10,8 +10,9 @@ public struct ReducedLayout: Sendable {
     public let statisticCount: Int
     public let lossOffset: Int
     public let lossNames: [String]
-    /// One more number: positive if any rank was asked to stop.
+    /// Two more numbers: positive if any rank was asked to stop, and if any was asked to save.
     public let stopOffset: Int
+    public let saveOffset: Int
     public let count: Int
 
     public init(graph: NetworkGraph, state: ModelState) {
@@ -27,7 +28,8 @@ public struct ReducedLayout: Sendable {
         lossOffset = statisticOffset + statisticCount
         lossNames = graph.lossNames
         stopOffset = lossOffset + lossNames.count
-        count = (stopOffset + 1 + 15) / 16 * 16
+        saveOffset = stopOffset + 1
+        count = (saveOffset + 1 + 15) / 16 * 16
     }
 
     /// A span that is exchanged as one, as soon as backward has passed `lastNode`.

@@ -39,5 +39,11 @@ public protocol TrainingObserver: AnyObject {
     /// All ranks' part of a step, one step late.
     func finished(_ report: RanksReport) throws
     func remark(_ text: String)
+    /// Something that was asked for.
+    func note(_ text: String)
     func ended()
+}
+
+extension TrainingObserver {
+    public func note(_ text: String) {}
 }

@@ -2,6 +2,7 @@ import Basics
 import Checkpoints
 import Collectives
 import Execution
+import Heartbeats
 import Kernels
 import Models
 import Optimizers
@@ -44,6 +45,8 @@ public final class TrainingSession {
     private let writer: CheckpointWriter
     private let observer: (any TrainingObserver)?
     private let shouldStop: @Sendable () -> Bool
+    private let shouldSave: @Sendable () -> Bool
+    private let board: StatusBoard?
     private(set) var position = RunPosition()
     private var remarks: [String] = []
     public let totalSteps: Int
@@ -54,16 +57,21 @@ public final class TrainingSession {
     /// - Parameters:
     ///   - writeConfiguration: called on rank 0 once the run's folder exists.
     ///   - observer: on rank 0 only.
+    ///   - shouldStop: whether this rank was asked to stop.
+    ///   - shouldSave: whether this rank was asked for a checkpoint since the last call.
     public init(
         configuration: RunConfiguration, start: Start, communication: CommunicationThread, kernels: KernelContext,
         observer: (any TrainingObserver)?, fault: FaultInjection? = nil, tracePath: String? = nil,
-        writeConfiguration: (RunFolder) throws -> Void, shouldStop: @escaping @Sendable () -> Bool
+        writeConfiguration: (RunFolder) throws -> Void, shouldStop: @escaping @Sendable () -> Bool,
+        shouldSave: @escaping @Sendable () -> Bool = { false }
     ) throws {
         self.configuration = configuration
         self.communication = communication
         self.kernels = kernels
         self.observer = observer
         self.shouldStop = shouldStop
+        self.shouldSave = shouldSave
+        board = communication.board
         self.fault = fault
         trace = try tracePath.map { (try TraceRecorder(communication: communication), $0) }
         folder = RunFolder(path: configuration.run)
@@ -112,7 +120,7 @@ public final class TrainingSession {
             data: parts.data.rootHash)
         writer = CheckpointWriter(
             folder: folder, identity: identity, kernelSet: kernels.setName, keep: configuration.keepCheckpoints,
-            trace: trace?.recorder)
+            trace: trace?.recorder, board: communication.board)
         evaluator = EpochEvaluator(
             network: parts.network, state: parts.state, data: parts.data, configuration: configuration,
             communication: communication, kernels: kernels, folder: folder)
@@ -188,11 +196,13 @@ public final class TrainingSession {
 
         var epochStart = monotonicSeconds()
         while position.step < totalSteps {
-            let mustStop = try step(loader, lanes: lanes)
+            let wishes = try step(loader, lanes: lanes)
+            let mustStop = wishes.stop
             let isEpochEnd = position.step % order.stepsPerEpoch == 0
             let isEnd = position.step == totalSteps
             var isBest = false
-            var mustSave = mustStop || position.step % configuration.checkpointEvery == 0
+            var mustSave = mustStop || wishes.save || position.step % configuration.checkpointEvery == 0
+            if wishes.save { observer?.note("saving a checkpoint of step \(position.step), as SIGUSR1 asked") }
             if isEpochEnd || isEnd {
                 let epoch = (position.step + order.stepsPerEpoch - 1) / order.stepsPerEpoch
                 let validates = isEnd || epoch % configuration.validateEvery == 0
@@ -203,6 +213,7 @@ public final class TrainingSession {
             // After the end of an epoch, so that a resumed run starts the next one at zero.
             if mustSave { try save(asBest: isBest) }
             if mustStop && !isEnd || isEnd {
+                board?.enter(.checkpoint)
                 try writer.finish()
                 // What was said about the last step.
                 journal.send()
@@ -223,6 +234,7 @@ public final class TrainingSession {
         var settings = BatchLoader.Settings(height: data.height, width: data.width)
         settings.augmentation = augmentation
         settings.seed = configuration.seed
+        settings.board = board
         return BatchLoader(
             data: data.dataSet, split: .train, schedule: order.schedule(lanes: lanes, steps: steps), settings: settings)
     }
@@ -233,8 +245,8 @@ public final class TrainingSession {
         if dropped > 0 { observer?.remark("\(trace.path): the last \(dropped) events did not fit") }
     }
 
-    /// Computes this rank's lanes, combines all lanes, updates. Returns whether any rank was asked to stop.
-    func step(_ loader: BatchLoader, lanes: [Int]) throws -> Bool {
+    /// Computes this rank's lanes, combines all lanes, updates. Returns whether any rank was asked to stop, or to save.
+    func step(_ loader: BatchLoader, lanes: [Int]) throws -> (stop: Bool, save: Bool) {
         let start = monotonicSeconds()
         let waitBefore = loader.waitSeconds
         exchange.step = position.step + 1
@@ -245,8 +257,10 @@ public final class TrainingSession {
             exchange.laneFinished()
         }
         let computed = monotonicSeconds()
+        board?.enter(.exchange)
         try traced(.waitForExchange, step: position.step + 1) { try exchange.finish() }
         let communicated = monotonicSeconds()
+        board?.enter(.update)
         if let report = try journal.collect() { try observer?.finished(report) }
 
         let layout = engine.layout
@@ -290,21 +304,24 @@ public final class TrainingSession {
                 losses: Array(zip(layout.lossNames, losses)), learningRate: rate, gradientNorm: norm,
                 pairs: order.globalBatch, seconds: monotonicSeconds() - start,
                 dataWaitSeconds: dataWait, communicationSeconds: communicated - computed))
-        return mean.base[layout.stopOffset] > 0
+        return (mean.base[layout.stopOffset] > 0, mean.base[layout.saveOffset] > 0)
     }
 
     /// Computes the next lane of the loader into the engine's result.
     func compute(_ loader: BatchLoader, finished: (Int) -> Void) throws -> LaneBatch {
+        board?.enter(.read, step: position.step + 1)
         let asked = monotonicSeconds()
         guard let batch = try loader.nextBatch() else { preconditionFailure("the schedule is too short") }
         let started = monotonicSeconds()
         var lossKnown = started
         precondition(batch.step == position.step)
+        board?.enter(.forward, step: position.step + 1, lane: batch.lane)
         for input in network.inputs {
             let source = batch.input(input.field)
             engine.input(input.field).base.update(from: source.base, count: source.count)
         }
         engine.result.base[engine.layout.stopOffset] = shouldStop() ? 1 : 0
+        engine.result.base[engine.layout.saveOffset] = shouldSave() ? 1 : 0
         let indices = batch.samples.map { UInt64($0.globalIndex) }
         try indices.withUnsafeBufferPointer { indices in
             let runState = RunState(
@@ -312,7 +329,12 @@ public final class TrainingSession {
                 sampleIndices: SampleIndices(base: indices.baseAddress, count: indices.count))
             do {
                 try engine.run(runState, checkNaN: configuration.checkNaN) { node in
-                    if node == engine.lossNode { lossKnown = monotonicSeconds() }
+                    if node == engine.lossNode {
+                        lossKnown = monotonicSeconds()
+                        board?.enter(.backward, step: position.step + 1, lane: batch.lane)
+                    } else {
+                        board?.advance()
+                    }
                     finished(node)
                 }
             } catch let error as Executor.NonFinite {
@@ -346,8 +368,10 @@ public final class TrainingSession {
         var validation: [(name: String, value: Double)] = []
         var isBest = false
         if validates {
+            board?.enter(.calibrate)
             try traced(.calibrate) { try evaluator.calibrate() }
             position.statisticsStep = position.step
+            board?.enter(.validate)
             validation = try traced(.validate) { try evaluator.validate(epoch) }
             let judged = validation.first { $0.name == "loss" }?.value ?? means.first?.value ?? .infinity
             isBest = judged < position.bestLoss
@@ -370,6 +394,7 @@ public final class TrainingSession {
     /// Rank 0 writes, while training goes on; the bytes are the same whoever does.
     private func save(asBest: Bool = false) throws {
         guard isFirst else { return }
+        board?.enter(.checkpoint)
         try traced(.snapshot) {
             try writer.save(
                 position, state: state, optimizer: optimizer, digest: digest, kernels: kernels, asBest: asBest)

@@ -31,7 +31,7 @@ do {
             program: words[1], arguments: Array(words.dropFirst(5)),
             run: .init(folder: words[2], lanes: Int(words[3]) ?? 1, resumes: false)),
         cores: 2, environment: ProcessInfo.processInfo.environment, resumePrefix: ["launch-probe"],
-        makeStallWatch: { FileWatch(path: words[2] + "/stuck") })
+        makeStallWatch: { _ in FileWatch(path: words[2] + "/stuck") })
     exit(try supervisor.run().rawValue)
 } catch {
     print("launch-probe: \(error)")
