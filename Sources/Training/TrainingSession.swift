@@ -195,14 +195,20 @@ public final class TrainingSession {
         defer { loader.shutDown() }
 
         var epochStart = monotonicSeconds()
+        var wishedAt = -Double.infinity
         while position.step < totalSteps {
             let wishes = try step(loader, lanes: lanes)
             let mustStop = wishes.stop
             let isEpochEnd = position.step % order.stepsPerEpoch == 0
             let isEnd = position.step == totalSteps
             var isBest = false
-            var mustSave = mustStop || wishes.save || position.step % configuration.checkpointEvery == 0
-            if wishes.save { observer?.note("saving a checkpoint of step \(position.step), as SIGUSR1 asked") }
+            var mustSave = mustStop || position.step % configuration.checkpointEvery == 0
+            // A launcher's signal reaches ranks in different steps; it is one wish all the same.
+            if isFirst && wishes.save && monotonicSeconds() - wishedAt > 1 {
+                mustSave = true
+                wishedAt = monotonicSeconds()
+                observer?.note("saving a checkpoint of step \(position.step), as SIGUSR1 asked")
+            }
             if isEpochEnd || isEnd {
                 let epoch = (position.step + order.stepsPerEpoch - 1) / order.stepsPerEpoch
                 let validates = isEnd || epoch % configuration.validateEvery == 0
