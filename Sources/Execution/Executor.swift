@@ -144,9 +144,9 @@ public final class Executor {
         if profiling { profiledRunCount += 1 }
     }
 
-    /// Runs all nodes and looks at every result: the debugging form.
+    /// Runs all nodes and looks at every result: the debugging form. `passed` is called after each node that is sound.
     /// - Throws: `NonFinite` for the first node that produced NaN or infinity.
-    public func runChecked(_ state: borrowing RunState) throws(NonFinite) {
+    public func runChecked(_ state: borrowing RunState, passed: (Int) -> Void = { _ in }) throws(NonFinite) {
         for index in steps.indices {
             steps[index](state)
             let node = graph.nodes[index]
@@ -158,6 +158,7 @@ public final class Executor {
                     nodeIndex: index, operation: node.operation.name, path: node.path, element: element,
                     value: view.base[element])
             }
+            passed(index)
         }
     }
 }

@@ -39,20 +39,24 @@ public final class LaneEngine {
         return view
     }
 
-    /// Runs the lane on what was written to the inputs. `finished` is called after each node; the losses are in `result`
-    /// from `lossNode` on.
+    /// Runs the lane on what was written to the inputs. The losses are in `result` from `lossNode` on.
+    /// - Parameters:
+    ///   - finished: called after each node; if `checkNaN`, once after the last: what is not sound shall reach nobody.
+    ///   - passed: called after each node in any case, before `finished`.
     /// - Throws: `Executor.NonFinite` only when `checkNaN`.
     public func run(
-        _ state: borrowing RunState, checkNaN: Bool = false, finished: (Int) -> Void = { _ in }
+        _ state: borrowing RunState, checkNaN: Bool = false, finished: (Int) -> Void = { _ in },
+        passed: (Int) -> Void = { _ in }
     ) throws {
         if checkNaN {
-            try executor.runChecked(state)
+            try executor.runChecked(state, passed: passed)
             storeLosses()
             finished(network.graph.nodes.count)
             return
         }
         executor.run(state) { node in
             if node == lossNode { storeLosses() }
+            passed(node)
             finished(node)
         }
     }

@@ -334,15 +334,15 @@ public final class TrainingSession {
                 seed: configuration.seed, step: UInt64(position.step),
                 sampleIndices: SampleIndices(base: indices.baseAddress, count: indices.count))
             do {
-                try engine.run(runState, checkNaN: configuration.checkNaN) { node in
+                func passed(_ node: Int) {
                     if node == engine.lossNode {
                         lossKnown = monotonicSeconds()
                         board?.enter(.backward, step: position.step + 1, lane: batch.lane)
                     } else {
                         board?.advance()
                     }
-                    finished(node)
                 }
+                try engine.run(runState, checkNaN: configuration.checkNaN, finished: finished, passed: passed)
             } catch let error as Executor.NonFinite {
                 throw Failure(
                     .badData,

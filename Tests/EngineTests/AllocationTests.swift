@@ -54,4 +54,21 @@ import Training
         }
         #expect(fewest == 0)
     }
+
+    /// Whoever watches for hangs sees each node, also while results are looked at; the exchange does not.
+    @Test(arguments: [false, true]) func everyNodeIsSeen(checkNaN: Bool) throws {
+        let network = try NetworkRegistry.make(
+            "wnet", settings: [("width", "4"), ("levels", "8"), ("dropout", "0.4")])
+        let graph = try NetworkGraph(network, .training, batch: 2, height: 32, width: 48, keepOutputs: false)
+        let state = try ModelState.empty(for: network)
+        state.initialize(seed: 1)
+        let pool = ForkJoinPool(threadCount: 1, spinMicroseconds: 0)
+        defer { pool.shutDown() }
+        let engine = LaneEngine(network: graph, state: state, kernels: KernelContext(pool: pool))
+        var (passed, finished): ([Int], [Int]) = ([], [])
+        try engine.run(.deterministic, checkNaN: checkNaN, finished: { finished.append($0) }, passed: { passed.append($0) })
+        let count = graph.graph.nodes.count
+        #expect(passed == Array(0..<count))
+        #expect(finished == (checkNaN ? [count] : Array(0..<count)))
+    }
 }
