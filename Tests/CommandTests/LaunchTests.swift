@@ -321,14 +321,15 @@ extension CommandTests {
                 let running = try start(["-n", "\(count)"], Self.training(run))
                 _ = running.poll { ((try? ranks(running).count) ?? 0) == count }
                 // From before MPI is up until after the last step.
-                usleep(UInt32.random(in: 0..<1_800_000))
+                usleep(UInt32.random(in: 0..<1_200_000))
                 if let victim = (try? ranks(running))?.randomElement() { kill(victim, SIGKILL) }
                 let outcome = running.wait()
                 #expect(outcome.exitCode == 0, "round \(round): \(outcome.errors)")
                 if outcome.errors.contains("(restart 1)") { healed += 1 }
                 try expectWhole(run)
             }
-            #expect(healed >= 15)
+            // Most strike in the middle of the run.
+            #expect(healed >= 10)
         }
     }
 }
