@@ -105,7 +105,7 @@ public struct ExchangeCost: Sendable, Equatable {
 
     // MARK: From a network's data sheet
 
-    /// What software adds to any network: fitted on test hosts with five kinds of cables (docs/scale.md).
+    /// What software adds to any network: fitted on test hosts with three kinds of cables (docs/scale.md).
     public struct Software: Sendable {
         public let phaseSeconds: Double
         public let messageSeconds: Double
@@ -114,7 +114,7 @@ public struct ExchangeCost: Sendable, Equatable {
         public let byteFactor: Double
 
         public static let measured = Software(
-            phaseSeconds: 0, messageSeconds: 0, byteSeconds: 0, byteFactor: 1)
+            phaseSeconds: 0, messageSeconds: 29e-6, byteSeconds: 0.42e-9, byteFactor: 1.14)
     }
 
     /// - Parameters:
