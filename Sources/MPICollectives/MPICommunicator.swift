@@ -22,9 +22,9 @@ public final class MPICommunicator: PlainSum, @unchecked Sendable {
     private var messageLengths: [Int] = []
     private var requests: [MPI_Request?] = []
 
-    /// Longest message to another host, in floats: what Open MPI sends over TCP unasked (64 KiB with its header). It asks
-    /// before it sends more, and the answer queues behind what is on its way to the same host, so that on slow cables the
-    /// two directions of a pair take turns. Shared memory is faster with long messages.
+    /// Longest message to another host, in floats: what Open MPI sends over TCP unasked (64 KiB with its header). It
+    /// asks before it sends more, and the answer queues behind what is on its way to the same host, so that on slow
+    /// cables the two directions of a pair take turns. Shared memory is faster with long messages.
     static let longestRemoteMessage = 15 << 10
 
     /// One tag for all arrays: messages between two ranks keep their order.

@@ -19,7 +19,8 @@ extension CommandTests {
                     "bytes": bytes, "median_seconds": 2 * 3e-4 + 2 * Double(ranks - 1) * 2e-5 + perByte * volume,
                 ]
             }
-            return try JSONSerialization.data(withJSONObject: ["benchmark": "allreduce", "ranks": ranks, "sizes": sizes])
+            return try JSONSerialization.data(
+                withJSONObject: ["benchmark": "allreduce", "ranks": ranks, "sizes": sizes])
         }
 
         private func object(_ text: String) throws -> [String: Any] {
@@ -36,9 +37,9 @@ extension CommandTests {
                 try Self.exchanges(ranks, 9e-9).write(to: URL(fileURLWithPath: workspace.path("\(ranks).json")))
             }
             let outcome = try workspace.vergence(
-                "scale", "--from", "run", "--allreduce", "2.json", "--allreduce", "4.json", "--check", "8.json", "--check",
-                "run", "--ranks", "1,2,1024", "--lanes", "6", "--lanes-per-rank", "3", "--picture", "scale.svg", "--json",
-                "-")
+                "scale", "--from", "run", "--allreduce", "2.json", "--allreduce", "4.json", "--check", "8.json",
+                "--check", "run", "--ranks", "1,2,1024", "--lanes", "6", "--lanes-per-rank", "3", "--picture",
+                "scale.svg", "--json", "-")
             #expect(outcome.exitCode == 0, "\(outcome.errors)")
             let result = try object(outcome.output)
             let network = try #require(try list(result, "networks").first)
@@ -62,7 +63,8 @@ extension CommandTests {
             let step = try #require(rows.first { $0["quantity"] as? String == "step" })
             #expect(step["ranks"] as? Int == 2)
             // The table's own times: median of steps 3 … 8.
-            let lines = try #require(workspace.text("run/steps.csv")).split(separator: "\n").map { $0.split(separator: ",") }
+            let lines = try #require(workspace.text("run/steps.csv")).split(separator: "\n")
+                .map { $0.split(separator: ",") }
             let place = try #require(lines[0].firstIndex(of: "seconds"))
             let times = lines.dropFirst(3).compactMap { Double($0[place]) }.sorted()
             let median = (times[2] + times[3]) / 2

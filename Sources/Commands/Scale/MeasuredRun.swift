@@ -21,7 +21,8 @@ struct MeasuredRun {
     private static let warmUpCount = 2
     private static let leastCount = 3
 
-    /// - Throws: `FileError`; `Failure` for folders that are no run, or one that is too short or ran on changing ranks.
+    /// Of a run whose number of ranks changed, the steps on the most ranks count.
+    /// - Throws: `FileError`; `Failure` for folders that are no run, or one that is too short.
     init(path: String) throws {
         let folder = RunFolder(path: path)
         guard Files.exists(folder.configurationPath) else {
@@ -43,10 +44,10 @@ struct MeasuredRun {
         guard whole.count >= Self.leastCount else {
             throw Failure(
                 .badData,
-                "\(path): has \(whole.count) whole steps after the first \(Self.warmUpCount) in steps.csv and ranks.csv; "
-                    + "train at least \(Self.warmUpCount + Self.leastCount + 1)")
+                "\(path): has \(whole.count) whole steps after the first \(Self.warmUpCount) in steps.csv and "
+                    + "ranks.csv; train at least \(Self.warmUpCount + Self.leastCount + 1)")
         }
-        var (lanes, exposed, waits, rests, all): ([Double], [Double], [Double], [Double], [Double]) = ([], [], [], [], [])
+        var (lanes, exposed, waits, rests, all) = ([Double](), [Double](), [Double](), [Double](), [Double]())
         for step in whole {
             guard let rows = groups[step], let total = seconds[step],
                 let slowest = rows.max(by: { $0[2] + $0[3] < $1[2] + $1[3] }),
@@ -81,7 +82,8 @@ struct MeasuredRun {
 struct NumberTable {
     let rows: [[Double]]
 
-    /// - Throws: `FileError`; `Failure` (bad data) naming the column or the line. A last line that is cut off is left out.
+    /// - Throws: `FileError`; `Failure` (bad data) naming the column or the line. A last line that is cut off is left
+    ///   out.
     init(path: String, columns: [String]) throws {
         let lines = String(decoding: try Files.read(path), as: UTF8.self).split(separator: "\n")
         let header = lines.first?.split(separator: ",", omittingEmptySubsequences: false).map(String.init) ?? []

@@ -11,7 +11,7 @@ enum ScaleCheck {
 
     struct Row {
         let name: String
-        /// What is compared: `step`, `exposed` (exchange, in shares of the step), `exchange, 4.2 MB`.
+        /// What is compared: `step`, `exposed` (exchange), `exchange, 4.2 MB`.
         let quantity: String
         let ranks: Int
         let measuredSeconds: Double
@@ -46,7 +46,8 @@ enum ScaleCheck {
             case .exchanges(let file):
                 return try file.measurements.map { measurement in
                     Row(
-                        name: name(file.path), quantity: "exchange, \(BenchText.rounded(Double(measurement.byteCount) / 1e6)) MB",
+                        name: name(file.path),
+                        quantity: "exchange, \(BenchText.rounded(Double(measurement.byteCount) / 1e6)) MB",
                         ranks: file.ranks, measuredSeconds: measurement.seconds,
                         predictedSeconds: cost.seconds(try measurement.work()), isFit: isFit,
                         scaleSeconds: measurement.seconds)

@@ -9,9 +9,9 @@ struct ScaleCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "scale", abstract: "Predicts time per step and efficiency on up to thousands of ranks.",
         discussion: """
-            A lane's time is that of a run (--from), or measured here, or given (--step-seconds). The network is fitted to \
-            measured exchanges of at least two numbers of ranks (--allreduce), or given by --bandwidth and --latency. Each \
-            rank has a host of its own. docs/scale.md has the model, and how far off it was.
+            A lane's time is that of a run (--from), or measured here, or given (--step-seconds). The network is \
+            fitted to measured exchanges of at least two numbers of ranks (--allreduce), or given by --bandwidth and \
+            --latency. Each rank has a host of its own. docs/scale.md has the model, and how far off it was.
             Examples:
               vergence scale --from runs/films --bandwidth 10gbit --latency 50us --picture scale.svg
               mpirun -np 2 -host a,b vergence bench allreduce --json two.json     # and on four hosts
@@ -28,7 +28,9 @@ struct ScaleCommand: ParsableCommand {
     var laneBatch: Int?
     @Option(help: "Seconds of forward and backward of a lane, instead of measuring.")
     var stepSeconds: Double?
-    @Option(help: ArgumentHelp("Speed of a host's cable each way; several separated by commas. (default: 10gbit)", valueName: "rate,…"))
+    @Option(
+        help: ArgumentHelp(
+            "Speed of a host's cable each way; several separated by commas. (default: 10gbit)", valueName: "rate,…"))
     var bandwidth: String?
     @Option(help: "From host to host, one way. (default: 50us)")
     var latency: ShortTime?
@@ -69,7 +71,8 @@ struct ScaleCommand: ParsableCommand {
         let fit = try allreduce.map(MeasuredExchanges.init)
         let links = try fit.isEmpty ? given() : [fitted(fit)]
         let checks = try check.map { path in
-            Files.isFolder(path) ? ScaleCheck.Source.run(try MeasuredRun(path: path)) : .exchanges(try MeasuredExchanges(path: path))
+            Files.isFolder(path)
+                ? ScaleCheck.Source.run(try MeasuredRun(path: path)) : .exchanges(try MeasuredExchanges(path: path))
         }
         let step = try step()
         let most = ranks.counts.last ?? 1
@@ -85,10 +88,11 @@ struct ScaleCommand: ParsableCommand {
                     try model.predict(ranks: $0, lanes: fixed, baseLanes: fixed)
                 })
         }
-        var rows = try ScaleCheck.rows(of: fit.map { .exchanges($0) }, profile: step.profile, cost: links[0].cost, isFit: true)
-        rows += try ScaleCheck.rows(of: checks, profile: step.profile, cost: links[0].cost, isFit: false)
+        let rows = try [(fit.map { .exchanges($0) }, true), (checks, false)].flatMap { sources, isFit in
+            try ScaleCheck.rows(of: sources, profile: step.profile, cost: links[0].cost, isFit: isFit)
+        }
         if let picture {
-            let drawing = ScalePicture(title: "\(step.name)", step: step.profile, curves: curves, lanes: fixed)
+            let drawing = ScalePicture(title: step.name, step: step.profile, curves: curves, lanes: fixed)
             try AtomicFileWriter.write(drawing.svg(), to: picture)
         }
         try output.write(json(step, curves, rows), lines(step, curves, rows))
@@ -99,7 +103,9 @@ struct ScaleCommand: ParsableCommand {
             throw Failure(.usage, "--allreduce says how fast the network is; leave --bandwidth and --latency out")
         }
         if from != nil, size != nil || laneBatch != nil || !model.settings.isEmpty {
-            throw Failure(.usage, "--from takes network, size and lane batch from the run; leave --set, --size and --lane-batch out")
+            throw Failure(
+                .usage,
+                "--from takes network, size and lane batch from the run; leave --set, --size and --lane-batch out")
         }
         guard (1...1024).contains(lanesPerRank) else {
             throw Failure(.usage, "--lanes-per-rank \(lanesPerRank): give 1…1024")
@@ -155,7 +161,9 @@ struct ScaleCommand: ParsableCommand {
         let run = try MeasuredRun(path: from)
         let trained = try TrainedNetwork(path: RunFolder(path: from).lastCheckpoint, model: "", settings: [])
         guard let size = trained.trainingSize else {
-            throw Failure(.badData, "\(RunFolder(path: from).lastCheckpoint): does not say for what size; give --size instead of --from")
+            throw Failure(
+                .badData,
+                "\(RunFolder(path: from).lastCheckpoint): does not say for what size; give --size instead of --from")
         }
         // When buckets are ready is a property of the graph: its shares are measured here.
         var profile = try StepProfile.measure(

@@ -1,8 +1,8 @@
 import Foundation
 import Training
 
-/// Efficiency by the number of ranks, as SVG on a light ground: a colour for each network, whole lines where lanes grow with
-/// the ranks, broken ones where they are fixed.
+/// Efficiency by the number of ranks, as SVG on a light ground: a colour for each network, whole lines where lanes
+/// grow with the ranks, broken ones where they are fixed.
 struct ScalePicture {
     let title: String
     let step: StepProfile
@@ -73,10 +73,14 @@ struct ScalePicture {
     private func line(_ predictions: [ScaleModel.Prediction], _ color: String, _ style: String) -> [String] {
         guard !predictions.isEmpty else { return [] }
         let points = predictions.map { "\(number(x($0.ranks))),\(number(y($0.efficiency)))" }
-        return ["<polyline points=\"\(points.joined(separator: " "))\" fill=\"none\" stroke=\"\(color)\" stroke-width=\"2\"\(style)/>"]
+        return [
+            "<polyline points=\"\(points.joined(separator: " "))\" fill=\"none\" stroke=\"\(color)\" "
+                + "stroke-width=\"2\"\(style)/>"
+        ]
             + predictions.map {
-                "<circle cx=\"\(number(x($0.ranks)))\" cy=\"\(number(y($0.efficiency)))\" r=\"3\" fill=\"\(color)\"><title>"
-                    + "\($0.ranks) ranks, \($0.lanes) lanes: \(BenchText.percent($0.efficiency))</title></circle>"
+                "<circle cx=\"\(number(x($0.ranks)))\" cy=\"\(number(y($0.efficiency)))\" r=\"3\" "
+                    + "fill=\"\(color)\"><title>\($0.ranks) ranks, \($0.lanes) lanes: "
+                    + "\(BenchText.percent($0.efficiency))</title></circle>"
             }
     }
 
@@ -87,14 +91,15 @@ struct ScalePicture {
         for (index, curves) in curves.enumerated() {
             let height = first + 19 * Double(index)
             lines.append(
-                "<path d=\"M\(Self.left) \(number(height - 4))h26\" stroke=\"\(Self.colors[index % Self.colors.count])\" "
-                    + "stroke-width=\"2\"/>")
+                "<path d=\"M\(Self.left) \(number(height - 4))h26\" "
+                    + "stroke=\"\(Self.colors[index % Self.colors.count])\" stroke-width=\"2\"/>")
             lines.append(text(Self.left + 34, height, curves.link.name))
         }
         lines.append(
             text(
                 Self.left + 290, first,
-                "whole lines: \(lanesPerRank) lane\(lanesPerRank == 1 ? "" : "s") a rank; broken lines: \(lanes) lanes in all",
+                "whole lines: \(lanesPerRank) lane\(lanesPerRank == 1 ? "" : "s") a rank; "
+                    + "broken lines: \(lanes) lanes in all",
                 "fill=\"#444444\""))
         return lines
     }

@@ -4,8 +4,8 @@ import Collectives
 /// Time of one exchange between ranks on hosts of their own: so much for each of its two phases, for each message, and
 /// for each byte that a rank sends.
 ///
-/// It is what `TreeReducer` does: an all-to-all of pieces and an all-gather of pieces, each with one message to every other
-/// rank. Additions and copies grow with the bytes and are part of their cost.
+/// It is what `TreeReducer` does: an all-to-all of pieces and an all-gather of pieces, each with one message to every
+/// other rank. Additions and copies grow with the bytes and are part of their cost.
 public struct ExchangeCost: Sendable, Equatable {
     public let phaseSeconds: Double
     public let messageSeconds: Double
@@ -84,15 +84,15 @@ public struct ExchangeCost: Sendable, Equatable {
     }
 
     /// The cost with the smallest relative errors on measured exchanges.
-    /// - Throws: `Failure` (usage) if they are of fewer than two numbers of ranks or two sizes: then what a phase costs and
-    ///   what a message costs, or what a byte costs, cannot be told apart.
+    /// - Throws: `Failure` (usage) if they are of fewer than two numbers of ranks or two sizes: then what a phase
+    ///   costs and what a message costs, or what a byte costs, cannot be told apart.
     public init(fitting measurements: [Measurement]) throws {
         let measured = measurements.filter { $0.ranks > 1 && $0.seconds > 0 && $0.seconds.isFinite }
         guard Set(measured.map(\.ranks)).count >= 2 else {
             throw Failure(
                 .usage,
-                "exchanges of \(Set(measured.map(\.ranks)).sorted()) ranks do not tell what a message costs; measure at "
-                    + "two numbers of ranks from 2 on, e.g. 2 and 4 hosts")
+                "exchanges of \(Set(measured.map(\.ranks)).sorted()) ranks do not tell what a message costs; measure "
+                    + "at two numbers of ranks from 2 on, e.g. 2 and 4 hosts")
         }
         guard Set(measured.map(\.byteCount)).count >= 2 else {
             throw Failure(.usage, "exchanges of one size do not tell what a byte costs; measure several")

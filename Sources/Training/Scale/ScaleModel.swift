@@ -3,8 +3,8 @@ import Collectives
 /// Time of a training step on any number of ranks: lanes one after the other, then what is left of the exchange, which
 /// starts while the last lane's backward runs, then the update.
 ///
-/// Assumed: a host of its own and the same speed for each rank, a network whose switch passes all hosts' traffic at once,
-/// and nothing else on it; computing is not slowed by the exchange.
+/// Assumed: a host of its own and the same speed for each rank, a network whose switch passes all hosts' traffic at
+/// once, and nothing else on it; computing is not slowed by the exchange.
 public struct ScaleModel: Sendable {
     public let profile: StepProfile
     public let cost: ExchangeCost
@@ -30,8 +30,8 @@ public struct ScaleModel: Sendable {
         public let efficiency: Double
     }
 
-    /// - Parameter baseLanes: lanes of the one rank to compare with: all of them where lanes are fixed (strong scaling), those
-    ///   of one rank where lanes grow with the ranks (weak scaling).
+    /// - Parameter baseLanes: lanes of the one rank to compare with: all of them where lanes are fixed (strong
+    ///   scaling), those of one rank where lanes grow with the ranks (weak scaling).
     /// - Throws: `Failure` (usage) if there are fewer lanes than ranks.
     public func predict(ranks: Int, lanes: Int, baseLanes: Int) throws -> Prediction {
         let count = try LaneTree.share(rank: 0, worldSize: ranks, lanes: lanes).count
