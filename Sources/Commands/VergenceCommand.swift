@@ -19,7 +19,7 @@ public struct VergenceCommand: ParsableCommand {
         version: "vergence \(version)",
         subcommands: [
             TrainCommand.self, LaunchCommand.self, PredictCommand.self, EvaluateCommand.self, ExportCommand.self,
-            BenchCommand.self, DebugCommand.self, DoctorCommand.self,
+            BenchCommand.self, ScaleCommand.self, DebugCommand.self, DoctorCommand.self,
         ])
 
     static let version = "0.1.0"

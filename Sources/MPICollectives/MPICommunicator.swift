@@ -18,7 +18,14 @@ public final class MPICommunicator: PlainSum, @unchecked Sendable {
     private let wantedAbort = Atomic<Int32>(-1)
     /// Longest single message, in floats; longer ones go in parts.
     private let longestMessage: Int
+    /// Of a message to each rank, in floats; empty until the first exchange.
+    private var messageLengths: [Int] = []
     private var requests: [MPI_Request?] = []
+
+    /// Longest message to another host, in floats: what Open MPI sends over TCP unasked (64 KiB with its header). It
+    /// asks before it sends more, and the answer queues behind what is on its way to the same host, so that on slow
+    /// cables the two directions of a pair take turns. Shared memory is faster with long messages.
+    static let longestRemoteMessage = 15 << 10
 
     /// One tag for all arrays: messages between two ranks keep their order.
     private static let tag: Int32 = 1
@@ -82,18 +89,24 @@ public final class MPICommunicator: PlainSum, @unchecked Sendable {
     private func transfer(
         from source: (Int) -> (UnsafePointer<Float>, Int), into target: (Int) -> (UnsafeMutablePointer<Float>, Int)
     ) throws {
+        if messageLengths.isEmpty {
+            // Here and not at the start, where nobody has looked yet whether the ranks can reach each other.
+            messageLengths = try allGather(Array(hostName.utf8)).map {
+                $0.elementsEqual(hostName.utf8) ? longestMessage : min(longestMessage, Self.longestRemoteMessage)
+            }
+        }
         requests.removeAll(keepingCapacity: true)
         for distance in 1..<max(1, worldSize) {
             let other = (rank + worldSize - distance) % worldSize
             let (floats, count) = target(other)
-            try forEachPart(of: count) { start, length in
+            try forEachPart(of: count, messageLengths[other]) { start, length in
                 try post { MPI_Irecv(floats + start, length, cmpi_float(), Int32(other), Self.tag, communicator, &$0) }
             }
         }
         for distance in 1..<max(1, worldSize) {
             let other = (rank + distance) % worldSize
             let (floats, count) = source(other)
-            try forEachPart(of: count) { start, length in
+            try forEachPart(of: count, messageLengths[other]) { start, length in
                 try post { MPI_Isend(floats + start, length, cmpi_float(), Int32(other), Self.tag, communicator, &$0) }
             }
         }
@@ -104,16 +117,18 @@ public final class MPICommunicator: PlainSum, @unchecked Sendable {
 
     /// `MPI_Allreduce` as it is, spinning included.
     public func sum(_ values: UnsafeMutablePointer<Float>, count: Int) throws {
-        try forEachPart(of: count) { start, length in
+        try forEachPart(of: count, longestMessage) { start, length in
             try Self.check(
                 MPI_Allreduce(cmpi_in_place(), values + start, length, cmpi_float(), cmpi_sum(), communicator),
                 "add arrays")
         }
     }
 
-    private func forEachPart(of count: Int, _ body: (_ start: Int, _ length: Int32) throws -> Void) rethrows {
-        for start in stride(from: 0, to: count, by: longestMessage) {
-            try body(start, Int32(min(longestMessage, count - start)))
+    private func forEachPart(
+        of count: Int, _ longest: Int, _ body: (_ start: Int, _ length: Int32) throws -> Void
+    ) rethrows {
+        for start in stride(from: 0, to: count, by: longest) {
+            try body(start, Int32(min(longest, count - start)))
         }
     }
 

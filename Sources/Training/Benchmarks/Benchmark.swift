@@ -67,7 +67,7 @@ public enum Benchmark {
     /// The middle one, or the larger of the two in the middle.
     static func median(_ times: [Double]) -> Double { times.sorted()[times.count / 2] }
 
-    private static func fill(_ executor: Executor) {
+    static func fill(_ executor: Executor) {
         for input in executor.graph.inputs {
             guard let view = executor.view(of: input) else { continue }
             let random = CounterRandom(1, "benchmark", UInt64(input.index))
