@@ -63,8 +63,8 @@ final class TrainingConsole: TrainingObserver {
         try stepTable?.append(
             [CSVCell(report.step), CSVCell(epoch)] + report.losses.map { CSVCell($0.value) }
                 + [
-                    CSVCell(report.learningRate), CSVCell(report.gradientNorm), CSVCell(report.seconds),
-                    CSVCell(report.dataWaitSeconds), CSVCell(report.communicationSeconds),
+                    CSVCell(report.learningRate), CSVCell(report.gradientNorm), CSVCell(seconds: report.seconds),
+                    CSVCell(seconds: report.dataWaitSeconds), CSVCell(seconds: report.communicationSeconds),
                 ])
     }
 
@@ -72,7 +72,7 @@ final class TrainingConsole: TrainingObserver {
         let validation = validationColumns.map { name in CSVCell(report.validation.first { $0.name == name }?.value) }
         try epochTable?.append(
             [CSVCell(report.step), CSVCell(report.epoch)] + report.trainingLosses.map { CSVCell($0.value) }
-                + validation + [CSVCell(report.learningRate), CSVCell(report.seconds)])
+                + validation + [CSVCell(report.learningRate), CSVCell(seconds: report.seconds)])
         var line = "epoch \(report.epoch), step \(report.step): "
         line += report.trainingLosses.map { "\($0.name) \(ProgressFormat.loss($0.value))" }.joined(separator: ", ")
         if !report.validation.isEmpty {
@@ -88,8 +88,8 @@ final class TrainingConsole: TrainingObserver {
             // Nobody can wait for the slowest longer than until it was done, nor longer than it waited.
             let wait = min(rank.communicationSeconds, slowest.busySeconds - rank.busySeconds)
             try rankTable?.append([
-                CSVCell(report.step), CSVCell(rank.rank), CSVCell(rank.host), CSVCell(rank.computeSeconds),
-                CSVCell(rank.dataWaitSeconds), CSVCell(rank.communicationSeconds), CSVCell(slowest.rank), CSVCell(wait),
+                CSVCell(report.step), CSVCell(rank.rank), CSVCell(rank.host), CSVCell(seconds: rank.computeSeconds),
+                CSVCell(seconds: rank.dataWaitSeconds), CSVCell(seconds: rank.communicationSeconds), CSVCell(slowest.rank), CSVCell(seconds: wait),
             ])
             for (index, hash) in rank.laneHashes.enumerated() {
                 try laneTable?.append([
