@@ -105,8 +105,6 @@ struct EpochEvaluator {
             pictures.add(validator, batch, position: 0)
             loader.recycle(batch)
         }
-        let digits = String(epoch)
-        let name = String(repeating: "0", count: max(0, 4 - digits.count)) + digits
-        try pictures.write(to: "\(folder.sampleFolder)/epoch_\(name).png")
+        try pictures.write(to: folder.samplePath(epoch: epoch))
     }
 }
