@@ -30,7 +30,9 @@ final class TrainingConsole: TrainingObserver {
             step == 0 ? "\(totalSteps) steps into \(folder.path)" : "going on at step \(step) of \(totalSteps)")
         progress = ProgressReporter(task: "train", position: step, total: totalSteps)
         let host = HostInfo.current()
-        let text = "\(host.summary)\nstarted at step \(step): \(ISO8601DateFormatter().string(from: Date()))\n"
+        var text = "\(host.summary)\nstarted at step \(step): \(ISO8601DateFormatter().string(from: Date()))\n"
+        text += "Vergence \(VergenceCommand.version)\n"
+        for (name, value) in Self.telling(ProcessInfo.processInfo.environment) { text += "\(name)=\(value)\n" }
         let old =
             (try? Files.read(folder.machinePath, limit: 1 << 20)).map { String(decoding: $0, as: UTF8.self) } ?? ""
         try AtomicFileWriter.write(old + text, to: folder.machinePath)
@@ -53,6 +55,20 @@ final class TrainingConsole: TrainingObserver {
         laneTable = try MetricsCSV(
             path: folder.lanesPath, columns: ["step", "lane", "rank", "hash"], resumeBelow: resumeBelow)
         validationColumns = validation
+    }
+
+    /// What of the environment may be written down: what changes speed or bits, and whose job it was. No more, because
+    /// environments hold secrets.
+    static func telling(_ environment: [String: String]) -> [(name: String, value: String)] {
+        let names: Set = [
+            "OPENBLAS_CORETYPE", "OPENBLAS_NUM_THREADS", "OPENBLAS_L2_SIZE", "OMP_NUM_THREADS", "MALLOC_ARENA_MAX",
+            "OMPI_COMM_WORLD_SIZE", "OMPI_MCA_pml", "OMPI_MCA_btl", "OMPI_MCA_btl_tcp_if_include",
+            "OMPI_MCA_hwloc_base_binding_policy", "OMPI_MCA_mpi_yield_when_idle", "SLURM_JOB_ID", "SLURM_JOB_NODELIST",
+            "SLURM_CPUS_PER_TASK", "SLURM_RESTART_COUNT", "VERGENCE_INJECT",
+        ]
+        return environment.filter { names.contains($0.key) }.sorted { $0.key < $1.key }.map {
+            ($0.key, $0.value.replacing("\n", with: " "))
+        }
     }
 
     func finished(_ report: StepReport) throws {

@@ -18,7 +18,7 @@ public struct VergenceCommand: ParsableCommand {
             """,
         version: "vergence \(version)",
         subcommands: [
-            TrainCommand.self, LaunchCommand.self, PredictCommand.self, EvaluateCommand.self, ExportCommand.self,
+            TrainCommand.self, LaunchCommand.self, PredictCommand.self, EvaluateCommand.self, ExportCommand.self, ReportCommand.self,
             BenchCommand.self, ScaleCommand.self, DebugCommand.self, DoctorCommand.self,
         ])
 
