@@ -20,7 +20,8 @@ extension KernelContext {
         image: TensorView, probability: TensorView, firstShift: Int, shiftStep: Int, border: SelectionBorder,
         output: TensorView
     ) {
-        let (rows, width, channels, levels) = checkSelection(image.shape, probability.shape, output.shape, firstShift, shiftStep, border)
+        let (rows, width, channels, levels) = checkSelection(
+            image.shape, probability.shape, output.shape, firstShift, shiftStep, border)
         let kernels = kernels
         forEach(.rows(rows, of: width * levels)) { begin, count in
             kernels.pointee.selection(
@@ -41,7 +42,8 @@ extension KernelContext {
         forEach(.rows(rows, of: width * levels)) { begin, count in
             kernels.pointee.selection_probability_gradient(
                 image.base + begin * width * channels, outputGradient.base + begin * width * channels,
-                probabilityGradient.base + begin * width * levels, count, width, channels, levels, firstShift, shiftStep,
+                probabilityGradient.base + begin * width * levels, count, width, channels, levels, firstShift,
+                shiftStep,
                 border.rawValue)
         }
     }
@@ -73,7 +75,8 @@ extension KernelContext {
         precondition(shiftStep == 1 || shiftStep == -1, "shift step \(shiftStep)")
         let last = firstShift + (probability[3] - 1) * shiftStep
         precondition(
-            border != .reflect || max(abs(firstShift), abs(last)) < image[2], "shifts \(firstShift) … \(last) of \(image)")
+            border != .reflect || max(abs(firstShift), abs(last)) < image[2],
+            "shifts \(firstShift) … \(last) of \(image)")
         return (image[0] * image[1], image[2], image[3], probability[3])
     }
 }

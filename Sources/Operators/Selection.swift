@@ -24,7 +24,8 @@ public struct Selection: Runnable {
     }
 
     public var attributes: [(name: String, value: String)] {
-        [("first shift", "\(firstShift)"), ("step", "\(shiftStep)")] + (border == .zero ? [] : [("border", "\(border)")])
+        [("first shift", "\(firstShift)"), ("step", "\(shiftStep)")]
+            + (border == .zero ? [] : [("border", "\(border)")])
     }
 
     public func outputShapes(for inputs: [Shape]) throws(ShapeError) -> [Shape] {

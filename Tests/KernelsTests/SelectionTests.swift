@@ -4,7 +4,9 @@ import Testing
 
 struct SelectionCase: CustomTestStringConvertible, Sendable {
     var width = 21, channels = 3, levels = 8, first = -4, step = 1, border = SelectionBorder.zero
-    var testDescription: String { "width \(width), \(channels) channels, \(levels) levels from \(first) by \(step), \(border)" }
+    var testDescription: String {
+        "width \(width), \(channels) channels, \(levels) levels from \(first) by \(step), \(border)"
+    }
 
     static let all: [SelectionCase] =
         [2, 6, 8, 14, 16, 18, 32, 64].flatMap { levels in

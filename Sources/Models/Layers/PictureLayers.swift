@@ -35,7 +35,8 @@ extension Value {
     private func biasTerm(
         _ initial: Initializer?, _ shape: Shape, _ layout: ParameterLayout, _ file: String, _ line: Int
     ) -> [Value] {
-        initial.map { [builder.parameter("bias", shape, layout: layout, initializer: $0, file: file, line: line)] } ?? []
+        initial.map { [builder.parameter("bias", shape, layout: layout, initializer: $0, file: file, line: line)] }
+            ?? []
     }
 
     /// Transposed convolution: n becomes (n − 1) · stride − 2 · padding + kernel.
@@ -217,7 +218,8 @@ public struct FeatureList {
                 let mean = builder.buffer("running_mean", [channels], initial: 0, file: file, line: line)
                 let variance = builder.buffer("running_var", [channels], initial: 1, file: file, line: line)
                 return builder.add(
-                    NormReLUInference(epsilon: epsilon), parts + [gain, bias, mean, variance], file: file, line: line)[0]
+                    NormReLUInference(epsilon: epsilon), parts + [gain, bias, mean, variance], file: file, line: line)[
+                        0]
             }
             let results = builder.add(
                 NormReLU(epsilon: epsilon, partCount: parts.count), parts + means + variances + [gain, bias],

@@ -111,7 +111,8 @@ extension Examples {
         .init(MaxPool2D(window: 3, stride: 2), [[1, 8, 6, 3]], [.distinct], differentiable: [0]),
         .init(MaxPool2D(window: 3, stride: 2, padding: 1), [[2, 8, 7, 18]], [.distinct], differentiable: [0]),
         .init(MaxPool2D(window: 2, stride: 1, padding: 1), [[1, 3, 4, 2]], [.distinct], differentiable: [0]),
-        .init(MaxPool2DGradient(window: 2, stride: 2, padding: 0), [[2, 4, 6, 5], [2, 2, 3, 5]], [.distinct, .signed]),
+        .init(
+            MaxPool2DGradient(window: 2, stride: 2, padding: 0), [[2, 4, 6, 5], [2, 2, 3, 5]], [.distinct, .signed]),
         .init(Concat(), [[2, 3, 4, 5], [2, 3, 4, 2]], [.signed, .signed], differentiable: [0, 1]),
         .init(Split(counts: [2, 3]), [[2, 3, 4, 5]], [.signed], differentiable: [0]),
     ]
@@ -130,7 +131,8 @@ extension Examples {
             Selection(firstShift: -5, shiftStep: 1, border: .reflect), [[1, 2, 9, 3], [1, 2, 9, 11]],
             [.signed, .distribution], differentiable: [0, 1]),
         .init(
-            SelectionProbabilityGradient(firstShift: -4, shiftStep: 1, levels: 8, border: .zero), [[2, 3, 9, 3], [2, 3, 9, 3]],
+            SelectionProbabilityGradient(firstShift: -4, shiftStep: 1, levels: 8, border: .zero),
+            [[2, 3, 9, 3], [2, 3, 9, 3]],
             [.signed, .signed]),
         .init(
             SelectionImageGradient(firstShift: 4, shiftStep: -1, border: .edge), [[2, 3, 9, 8], [2, 3, 9, 3]],
