@@ -76,7 +76,10 @@ import Testing
             enlarge(false) == [
                 1, 1.25, 1.75, 2, 1.5, 1.75, 2.25, 2.5, 2.5, 2.75, 3.25, 3.5, 3, 3.25, 3.75, 4,
             ])
-        expectClose(
-            enlarge(true), (0..<16).map { 1 + Double($0 % 4) / 3 + 2 * Double($0 / 4) / 3 })
+        let plane = (0..<16).map { (i: Int) -> Double in
+            let (row, column) = (Double(i / 4), Double(i % 4))
+            return 1 + column / 3 + 2 * row / 3
+        }
+        expectClose(enlarge(true), plane)
     }
 }
