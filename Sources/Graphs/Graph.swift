@@ -75,6 +75,11 @@ public enum ParameterLayout: Sendable, Hashable {
     case depthwise
     /// Here [in, kh, kw, out]; PyTorch [in, out, kh, kw].
     case transposedConvolution
+    /// Of a fully connected layer, here [in, out]; PyTorch [out, in]. Either side that is a picture [height, width,
+    /// channels] counts its values in this order here, and channel by channel there.
+    case linear(input: Shape, output: Shape)
+    /// A vector of the values of a picture [height, width, channels], in the two orders of `linear`.
+    case flattened(Shape)
 }
 
 /// How a parameter starts.

@@ -21,5 +21,13 @@ public enum OperationRegistry {
         UpsampleSum.self, UpsampleGradient.self, NormalizedDropout.self, PairDropout.self,
         SoftmaxSelection.self, SoftmaxSelectionGradient.self,
         BatchNormStatistics.self, BatchNormGradientSums.self, BatchNormReLUGradient.self,
+        AveragePool2D.self, AveragePool2DGradient.self, LeakyReLU.self, LeakyReLUGradient.self,
+        NumberMapping.self, NumberMappingGradient.self, Crop.self, CropGradient.self,
+        BilinearResize.self, BilinearResizeGradient.self,
+        ResponseNorm.self, ResponseNormGradient.self,
+        Linear.self, LinearInputGradient.self, LinearWeightGradient.self, SampleSum.self,
+        NormReLU.self, NormReLUGradient.self, NormReLUInference.self,
+        MaskedDifference.self, MaskedDifferenceGradient.self, EdgeDifference.self, EdgeDifferenceGradient.self,
+        Dissimilarity.self, DissimilarityGradient.self, EdgeScore.self, EdgeScoreGradient.self,
     ]
 }
