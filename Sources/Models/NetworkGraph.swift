@@ -93,5 +93,6 @@ extension NetworkGraph {
             + layers.enumerated().map { $1.row($0 + 1) + "\n" }.joined()
             + rule + "Total params: \(total)\nTrainable params: \(GraphLayer.grouped(trained))\n"
             + "Non-trainable params: \(GraphLayer.grouped(graph.parameterCount - trained))\n" + rule
+            + "parameters \(graph.parameterCount)\n"
     }
 }
