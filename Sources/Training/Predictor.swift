@@ -25,8 +25,11 @@ public final class Predictor {
         /// Mean absolute error 0…1 of each rebuilt view at the network's size, where the record has the view.
         public let errors: [(eye: Eye, value: Double)]
 
-        public func first(_ kind: NetworkResult.Map.Kind, of eye: Eye? = nil) -> PixelArray? {
-            maps.first { $0.map.kind == kind && $0.map.eye == eye }?.array
+        /// Disparity per eye whose pixels it lives in, positive = nearer.
+        public var disparities: [(eye: Eye, map: PixelArray)] {
+            maps.compactMap { found in
+                found.map.kind == .disparity ? found.map.eye.map { ($0, found.array) } : nil
+            }
         }
     }
 
