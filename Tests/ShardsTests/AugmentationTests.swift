@@ -33,6 +33,8 @@ import Testing
         let data = try data(folder)
         let plain = try load(data, .off)
         let mirrored = try load(data, try AugmentationSettings(mirrorProbability: 1))
+        // Views do not own the memory.
+        defer { withExtendedLifetime((plain, mirrored)) {} }
         let maps = try #require(mirrored["disparity"])
         for n in 0..<6 {
             for y in 0..<8 {
@@ -54,12 +56,14 @@ import Testing
         let data = try data(folder)
         let plain = try load(data, .off)
         let changed = try load(data, try AugmentationSettings(brightness: 1.5...1.5, gamma: 2...2))
+        defer { withExtendedLifetime((plain, changed)) {} }
         for index in 0..<plain["left"]!.count {
             let expected = min(1, 1.5 * plain["left"]!.base[index] * plain["left"]!.base[index])
             #expect(abs(changed["left"]!.base[index] - expected) < 1e-6)
         }
         let half = try load(
             data, try AugmentationSettings(mirrorProbability: 0.5, brightness: 0.5...2, gamma: 0.8...1.2))
+        defer { withExtendedLifetime(half) {} }
         #expect(half["left"]!.buffer.allSatisfy { (0...1).contains($0) })
     }
 

@@ -77,6 +77,8 @@ import Testing
         let loader = BatchLoader(
             data: data, split: .train, schedule: .sequential(records: 0..<2, batch: 2), settings: settings)
         let batch = try #require(try loader.nextBatch())
+        // Views do not own the memory.
+        defer { withExtendedLifetime(batch) {} }
         let (left, right) = (try #require(batch["left"]), try #require(batch["right"]))
         #expect(Array(left.buffer.prefix(288)) == floats(deep) && left.base[0] == 1)
         #expect(Array(right.buffer.prefix(288)) == floats(gray) && right.base[2] == 1)

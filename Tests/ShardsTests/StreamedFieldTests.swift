@@ -10,6 +10,12 @@ import Testing
     static let height = 10
     static let width = 14
 
+    /// Views of a batch do not own its memory.
+    private final class Kept {
+        var batches: [LaneBatch] = []
+    }
+    private let kept = Kept()
+
     /// Pixel values that say where they are: row · 16 + column.
     private func picture() -> PixelArray {
         PixelArray(
@@ -36,7 +42,7 @@ import Testing
 
     private func load(
         _ fields: [StreamedField], height: Int = Self.height, width: Int = Self.width,
-        _ augmentation: AugmentationSettings = .off, record: Int = 0
+        _ augmentation: AugmentationSettings = .off
     ) throws -> LaneBatch {
         let folder = TemporaryFolder("fields")
         let writer = try DataSetWriter(path: folder.path)
@@ -54,7 +60,9 @@ import Testing
         let loader = BatchLoader(
             data: try DataSet(path: folder.path), split: .train, schedule: .sequential(records: 0..<4, batch: 4),
             settings: settings)
-        return try #require(try loader.nextBatch())
+        let batch = try #require(try loader.nextBatch())
+        kept.batches.append(batch)
+        return batch
     }
 
     private let image = StreamedField.picture("image", substitutes: ["left"])
@@ -65,6 +73,7 @@ import Testing
     }
 
     @Test func `left stands in for an image, masks are fractions`() throws {
+        defer { withExtendedLifetime(kept) {} }
         let batch = try load([image, StreamedField("mask", kind: .map)])
         let (pictures, masks) = (try #require(batch["image"]), try #require(batch["mask"]))
         #expect(pictures.shape == [4, 10, 14, 3] && masks.shape == [4, 10, 14, 1])
@@ -73,6 +82,7 @@ import Testing
     }
 
     @Test func `a single picture is mirrored with its maps, and nothing changes places`() throws {
+        defer { withExtendedLifetime(kept) {} }
         let batch = try load(
             [image, StreamedField("depth", kind: .map)], try AugmentationSettings(mirrorProbability: 1))
         let (pictures, depths) = (try #require(batch["image"]), try #require(batch["depth"]))
@@ -88,6 +98,7 @@ import Testing
 
     @Test(arguments: [false, true])
     func `crops lie inside and take all fields alike`(isMirrored: Bool) throws {
+        defer { withExtendedLifetime(kept) {} }
         let settings = try AugmentationSettings(mirrorProbability: isMirrored ? 1 : 0, crop: .random)
         let batch = try load([image, StreamedField("depth", kind: .map)], height: 6, width: 8, settings)
         let (pictures, depths) = (try #require(batch["image"]), try #require(batch["depth"]))
@@ -113,6 +124,7 @@ import Testing
     }
 
     @Test func `grids pick or average`() throws {
+        defer { withExtendedLifetime(kept) {} }
         let picked = FieldGrid.picked(step: 3, first: 1, margin: 2)
         #expect(picked.size(height: 10, width: 14) == (2, 3))
         // Eigen's: 4 pixels off each side of 228x304, then every fourth from the second on.
@@ -139,6 +151,7 @@ import Testing
     }
 
     @Test func `records that lack a field say so`() throws {
+        defer { withExtendedLifetime(kept) {} }
         let error = #expect(throws: ShardError.self) { try load([StreamedField.picture("background")]) }
         #expect("\(try #require(error))".contains("has no field 'background', only left, depth, mask"))
         let maps = try #require(try load([image, StreamedField("truth", kind: .map, isOptional: true)])["truth"])
