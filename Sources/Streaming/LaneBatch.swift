@@ -49,7 +49,8 @@ public final class LaneBatch: @unchecked Sendable {
     public var count: Int { samples.count }
 
     /// A field's values, 64-byte aligned: `[N, H, W, 3]` in 0…1 of a picture, `[N, h, w, 1]` of a map, NaN = unknown (all
-    /// of a record that has none). Nil if the loader was not asked for it.
+    /// of a record that has none). Nil if the loader was not asked for it. A view lives as
+    /// long as the batch, which it does not keep.
     public subscript(_ name: String) -> TensorView? {
         slots.first { $0.field.name == name }.map {
             TensorView($0.arena.base, [count, $0.height, $0.width, $0.field.channels])
