@@ -3,6 +3,7 @@ import Execution
 import Foundation
 import Graphs
 import Kernels
+import Metrics
 import Models
 import Tensors
 import Testing
@@ -156,6 +157,25 @@ struct ZooGolden: Decodable {
         executor.run(.deterministic)
         let found = Double(try #require(executor.output("loss")).base[0])
         #expect(abs(found - expected) < 1e-5 * expected)
+    }
+
+    /// The soft intersection over union, a mean over samples, by PyTorch in float64.
+    @Test func softIntersectionOverUnion() {
+        let count = 24 * 32
+        let (a, b) = (HashingFixtures.input("a", 2 * count), HashingFixtures.input("b", 2 * count))
+        var mean = MetricAverage<MaskSums>()
+        for sample in 0..<2 {
+            let range = (sample * count)..<((sample + 1) * count)
+            var sums = MaskSums()
+            for i in range { sums.add(prediction: Double(a[i]), truth: b[i] > 0.5 ? 1 : 0) }
+            mean.add(sums)
+        }
+        #expect(abs((mean["iou"] ?? 0) - 0.33951576767508646) < 1e-6)
+        // What is not known does not count.
+        let (p, y): ([Float], [Float]) = ([0.5, 0.25, 1], [1, .nan, 0])
+        let own = p.withUnsafeBufferPointer { p in y.withUnsafeBufferPointer { MaskSums(prediction: p, truth: $0) } }
+        #expect(own.validCount == 2 && abs((own["iou"] ?? 0) - 0.5 / 2) < 1e-5)
+        #expect(abs((own["rmse"] ?? 0) - (1.25 / 2.0).squareRoot()) < 1e-9 && abs((own["mae"] ?? 0) - 0.75) < 1e-9)
     }
 
     /// What a user who says nothing else gets must be accepted.
