@@ -106,7 +106,7 @@ struct PredictCommand: ParsableCommand {
         if Set(fields) != [FieldName.left, FieldName.right] {
             guard layout == nil || (layout == .folders) == (fields.count > 1) else {
                 throw Failure(
-                    .usage, "--layout \(layout?.rawValue ?? ""): this network reads \(fields.joined(separator: " and ")), "
+                    .usage, "--layout \(layout?.rawValue ?? ""): the network reads \(fields.joined(separator: " and ")), "
                         + "no packed views; leave --layout out")
             }
             return try PictureFolders(root: input, fields: fields).items()

@@ -93,7 +93,8 @@ struct TrainCommand: ParsableCommand {
                 ("schedule-steps", scheduleSteps), ("schedule-gamma", scheduleGamma),
                 ("absolute-decay", absoluteDecay ? "true" : nil),
                 ("schedule-by-epoch", scheduleByEpoch ? "true" : nil), ("plateau-patience", plateauPatience),
-                ("plateau-threshold", plateauThreshold), ("schedule-power", schedulePower), ("final-lr", finalLr), ("clip-norm", clipNorm),
+                ("plateau-threshold", plateauThreshold),
+                ("schedule-power", schedulePower), ("final-lr", finalLr), ("clip-norm", clipNorm),
             ]
         }
     }
@@ -134,8 +135,8 @@ struct TrainCommand: ParsableCommand {
         return ArgumentHelp("\(text). (default: \(field.format(RunConfiguration())))", valueName: "value")
     }
 
-    /// Defaults, then the network's recipe, then the run's own configuration when resuming, then the file, then the command
-    /// line.
+    /// Defaults, then the network's recipe, then the run's own configuration when resuming, then the file, then the
+    /// command line.
     func resolved() throws -> RunConfiguration {
         if ranks > 1, Launcher.current.isUnderLauncher {
             throw Failure(.usage, "--ranks is for one process; under mpirun the launcher decides the number of ranks")

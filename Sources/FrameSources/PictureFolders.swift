@@ -1,7 +1,7 @@
 import Basics
 
-/// Pictures for a network that reads other fields than two views. One field: a picture, or a folder of pictures. Several: a
-/// folder with one folder for each, which hold pictures of the same names.
+/// Pictures for a network that reads other fields than two views. One field: a picture, or a folder of pictures.
+/// Several: a folder with one folder for each, which hold pictures of the same names.
 public struct PictureFolders: FrameSource {
     public let root: String
     public let fields: [String]

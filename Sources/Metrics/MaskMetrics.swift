@@ -8,8 +8,8 @@ import Basics
 /// | `rmse` | √ mean (p − y)² |
 /// | `mae` | mean of the absolute differences |
 ///
-/// A pixel counts if its truth is not NaN. **Source:** rvk007/Monocular-Depth-Estimation, `metrics.py`, with the root mean
-/// square where that prints its reciprocal.
+/// A pixel counts if its truth is not NaN. **Source:** rvk007/Monocular-Depth-Estimation, `metrics.py`, with the root
+/// mean square where that prints its reciprocal.
 public struct MaskSums: MetricSums {
     private var intersection = 0.0
     private var union = 0.0

@@ -1,8 +1,8 @@
 import Basics
 import Glibc
 
-/// How values of records become what a network computes with, and back. Records have pictures and masks in 0…1, depth in
-/// metres.
+/// How values of records become what a network computes with, and back. Records have pictures and masks in 0…1, depth
+/// in metres.
 public enum FieldEncoding: Sendable, Hashable {
     case plain
     /// (value · scale − mean) / deviation, with a mean and a deviation for each channel or one for all.
@@ -31,8 +31,8 @@ public enum FieldEncoding: Sendable, Hashable {
         }
     }
 
-    /// The value of a record that this number of a network stands for. Where a reciprocal is not positive: the far end of
-    /// the range.
+    /// The value of a record that this number of a network stands for. Where a reciprocal is not positive: the far end
+    /// of the range.
     public func decoded(_ value: Float, channel: Int) -> Float {
         switch self {
         case .plain: return value

@@ -38,7 +38,9 @@ extension Network {
     public var graphFields: [NetworkField] { fields.filter { $0.role != .truth } }
 
     /// A size at which the network can be built, for what does not depend on it.
-    public var sampleSize: (height: Int, width: Int) { fixedSize ?? (max(32, 2 * sizeMultiple), max(32, 2 * sizeMultiple)) }
+    public var sampleSize: (height: Int, width: Int) {
+        fixedSize ?? (max(32, 2 * sizeMultiple), max(32, 2 * sizeMultiple))
+    }
 
     /// - Throws: `Failure` (bad data) if a picture of this size cannot be used.
     public func check(height: Int, width: Int) throws {

@@ -1,8 +1,8 @@
 /// A learning rate that falls when a measured loss no longer does.
 ///
 /// **Source:** the semantics of PyTorch's `ReduceLROnPlateau` (mode min, relative threshold): the rate is multiplied by
-/// `factor` once the loss has not fallen below (1 − threshold) · best for more than `patience` measurements. Keras reduces
-/// at the patience-th, one measurement earlier.
+/// `factor` once the loss has not fallen below (1 − threshold) · best for more than `patience` measurements. Keras
+/// reduces at the patience-th, one measurement earlier.
 public struct Plateau: Sendable, Hashable {
     public var factor: Double
     public var patience: Int

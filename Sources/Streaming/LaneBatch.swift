@@ -48,8 +48,8 @@ public final class LaneBatch: @unchecked Sendable {
     /// Number of samples, N.
     public var count: Int { samples.count }
 
-    /// A field's values, 64-byte aligned: `[N, H, W, 3]` in 0…1 of a picture, `[N, h, w, 1]` of a map, NaN = unknown (all
-    /// of a record that has none). Nil if the loader was not asked for it. A view lives as
+    /// A field's values, 64-byte aligned: `[N, H, W, 3]` in 0…1 of a picture, `[N, h, w, 1]` of a map, NaN = unknown
+    /// (all of a record that has none). Nil if the loader was not asked for it. A view lives as
     /// long as the batch, which it does not keep.
     public subscript(_ name: String) -> TensorView? {
         slots.first { $0.field.name == name }.map {

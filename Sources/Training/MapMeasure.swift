@@ -57,7 +57,8 @@ struct MapMeasure {
     }
 
     private func value(_ found: TensorView, _ index: Int) -> Float {
-        map.encoding == .plain ? found.base[index] : map.encoding.decoded(found.base[index], channel: index % map.channels)
+        map.encoding == .plain
+            ? found.base[index] : map.encoding.decoded(found.base[index], channel: index % map.channels)
     }
 
     private func decoded(_ found: TensorView) -> [Float] { map.decoded(found) }

@@ -2,7 +2,8 @@ import Models
 import Streaming
 import Tensors
 
-/// Carries samples of batches into the inputs of a graph, encoded as the network wants them. Allocates nothing per batch.
+/// Carries samples of batches into the inputs of a graph, encoded as the network wants them. Allocates nothing per
+/// batch.
 struct NetworkFeed {
     private struct Port {
         let field: NetworkField
@@ -41,7 +42,8 @@ struct NetworkFeed {
     static func encode(
         _ source: UnsafeBufferPointer<Float>, _ field: NetworkField, into view: TensorView?, known: TensorView?
     ) {
-        precondition((view ?? known).map { $0.count == source.count } ?? true, "\(source.count) values of \(field.name)")
+        precondition(
+            (view ?? known).map { $0.count == source.count } ?? true, "\(source.count) values of \(field.name)")
         if let view, let base = source.baseAddress {
             switch field.encoding {
             case .plain:

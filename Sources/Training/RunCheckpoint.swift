@@ -160,7 +160,8 @@ public enum RunCheckpoint {
             guard numbers.count == 3, let waiting = Int(exactly: numbers[2]), (0...1_000_000).contains(waiting) else {
                 throw unfit(path, "plateau")
             }
-            (position.plateau.scale, position.plateau.best, position.plateau.waiting) = (numbers[0], numbers[1], waiting)
+            (position.plateau.scale, position.plateau.best) = (numbers[0], numbers[1])
+            position.plateau.waiting = waiting
         }
         optimizer.stepCount = try number("optimizer_step")
         guard (0...1_000_000_000_000).contains(position.step), (0...1_000_000_000_000).contains(optimizer.stepCount)

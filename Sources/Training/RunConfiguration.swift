@@ -119,7 +119,8 @@ extension RunConfiguration {
         boolean(
             "absolute-decay", "optimizer", "adamw: decay by itself, not times the learning rate", \.absoluteDecay),
         choice(
-            "schedule", "optimizer", "learning rate over steps: constant, step, polynomial, cosine or plateau", \.schedule),
+            "schedule", "optimizer", "learning rate over steps: constant, step, polynomial, cosine or plateau",
+            \.schedule),
         integer("warmup", "optimizer", "steps of linear warm-up", \.warmup, 0...Int.max),
         integer("schedule-steps", "optimizer", "step schedule: steps between drops", \.scheduleSteps, 1...Int.max),
         number("schedule-gamma", "optimizer", "step and plateau schedule: factor of a drop", \.scheduleGamma, 0...1),
@@ -131,7 +132,8 @@ extension RunConfiguration {
         number(
             "plateau-threshold", "optimizer", "plateau schedule: part of the best loss that counts as progress",
             \.plateauThreshold, 0...1),
-        number("final-lr", "optimizer", "polynomial, cosine and plateau: rate at the end", \.finalLearningRate, 0...1e6),
+        number(
+            "final-lr", "optimizer", "polynomial, cosine and plateau: rate at the end", \.finalLearningRate, 0...1e6),
         number("clip-norm", "optimizer", "largest norm of the gradient; 0 = no clipping", \.clipNorm, 0...1e30),
         boolean("mirror", "augmentation", "mirror half of the samples; the eyes of pairs change places", \.mirror),
         number("brightness", "augmentation", "random brightness factor 1 ± this", \.brightness, 0...0.9),

@@ -4,8 +4,8 @@ import Models
 import Streaming
 import Tensors
 
-/// A sheet of what the network makes of some records. A row per record: what it reads; of each kind of map the truth, if
-/// the record has it, and the network's in the same colours; of a rebuilt view also its error.
+/// A sheet of what the network makes of some records. A row per record: what it reads; of each kind of map the truth,
+/// if the record has it, and the network's in the same colours; of a rebuilt view also its error.
 public final class SamplePictures {
     private var rows: [PixelArray] = []
 

@@ -13,7 +13,8 @@ public enum Trajectory {
         network: any Network, state: ModelState, fields: [NamedTensor], configuration: RunConfiguration,
         kernels: KernelContext
     ) throws -> [Float] {
-        guard let first = fields.first, fields.allSatisfy({ $0.shape.rank == 5 && $0.shape[0] == first.shape[0] }) else {
+        guard let first = fields.first, fields.allSatisfy({ $0.shape.rank == 5 && $0.shape[0] == first.shape[0] })
+        else {
             throw Failure(.badData, "batches must be steps x batch x channels x height x width")
         }
         func step(_ number: Int) -> [NamedTensor] {

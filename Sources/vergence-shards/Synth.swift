@@ -75,7 +75,8 @@ struct Synth: ParsableCommand {
         let folder = try OutputFolder(output)
         if !writing.split.isEmpty { provenance["split"] = writing.split.map(\.text).joined(separator: " ") }
         let outcome = try Conversion(
-            items: try source.items(), size: nil, rules: writing.split, output: folder, workerCount: writing.workerCount,
+            items: try source.items(), size: nil, rules: writing.split, output: folder,
+            workerCount: writing.workerCount,
             shardByteCount: writing.shardSize << 20, level: writing.level, maxBad: 0, provenance: provenance
         ).run()
         Report.written(outcome, to: folder.path)

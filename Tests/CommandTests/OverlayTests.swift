@@ -20,7 +20,8 @@ extension CommandTests {
 
         static func training(_ run: String, _ more: [String]) -> [String] {
             [
-                "train", "overlays", "--run", run, "--model", "masknet3", "--lanes", "4", "--lane-batch", "2", "--steps",
+                "train", "overlays", "--run", run, "--model", "masknet3", "--lanes", "4", "--lane-batch", "2",
+                "--steps",
                 "10", "--samples", "2",
             ] + more
         }

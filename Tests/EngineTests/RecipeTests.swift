@@ -20,7 +20,8 @@ import Threads
         init(_ settings: Settings) throws { isFrozen = settings.boolean("frozen") }
         let fields = [
             NetworkField.picture("image"),
-            .target("depth", encoding: .logarithm(unit: 0.5), grid: .picked(step: 2, first: 1, margin: 0), hasMask: true),
+            .target(
+                "depth", encoding: .logarithm(unit: 0.5), grid: .picked(step: 2, first: 1, margin: 0), hasMask: true),
         ]
         var recipe: Recipe {
             let groups = [
@@ -103,7 +104,8 @@ import Threads
         #expect(!ParameterGroup("coarse.conv*.weight").matches("coarse.conv1.bias"))
         #expect(ParameterGroup("*.bias").matches("a.b.bias") && !ParameterGroup("*.bias").matches("bias"))
         #expect(ParameterGroup("a*b*c").matches("a_b_c") && !ParameterGroup("a*b*c").matches("a_c"))
-        #expect(ParameterGroup("*").matches("x") && ParameterGroup("x").matches("x") && !ParameterGroup("x").matches("xy"))
+        #expect(
+            ParameterGroup("*").matches("x") && ParameterGroup("x").matches("x") && !ParameterGroup("x").matches("xy"))
         #expect(!ParameterGroup("ab*ba").matches("aba"))
     }
 

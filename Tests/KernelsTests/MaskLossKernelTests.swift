@@ -3,7 +3,8 @@ import Kernels
 import Tensors
 import Testing
 
-/// Sigmoid, cross-entropy, root mean square and Dice against plain loops in double, at every level and with 1 to 3 threads.
+/// Sigmoid, cross-entropy, root mean square and Dice against plain loops in double, at every level and with 1 to 3
+/// threads.
 @Suite struct MaskLossKernelTests {
     private static let counts = tailLengths.filter { $0 > 0 } + [100_001]
 
@@ -49,10 +50,11 @@ import Testing
             #expect(dx.isIntact)
             return output.values + dx.values
         }
-        let mean = zip(logits, targets).reduce(0.0) { sum, pair in
-            let (x, t) = (Double(pair.0), Double(pair.1))
-            return sum + max(x, 0) - x * t + log1p(exp(-abs(x)))
-        } / Double(count)
+        let mean =
+            zip(logits, targets).reduce(0.0) { sum, pair in
+                let (x, t) = (Double(pair.0), Double(pair.1))
+                return sum + max(x, 0) - x * t + log1p(exp(-abs(x)))
+            } / Double(count)
         #expect(abs(Double(result[0]) - mean) <= 3e-7 * mean + 1e-12, "\(result[0]) against \(mean)")
         for i in 0..<count {
             let expected = (sigmoid(logits[i]) - Double(targets[i])) * 0.75 / Double(count)

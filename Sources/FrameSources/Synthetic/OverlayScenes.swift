@@ -1,10 +1,10 @@
 import Basics
 
-/// Rendered pictures with a foreground pasted on a background, as data sets for finding the foreground have them: shapes
-/// that stand on the floor of a room, with their mask and the depth of what is seen.
+/// Rendered pictures with a foreground pasted on a background, as data sets for finding the foreground have them:
+/// shapes that stand on the floor of a room, with their mask and the depth of what is seen.
 ///
-/// Sample `i` is a pure function of the size, the seed and `i`; four samples in a row share their background. Fields of a
-/// record:
+/// Sample `i` is a pure function of the size, the seed and `i`; four samples in a row share their background. Fields of
+/// a record:
 ///
 /// | field | shape | what |
 /// |---|---|---|

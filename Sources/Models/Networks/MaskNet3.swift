@@ -6,8 +6,8 @@ import Tensors
 /// MaskNet3: a picture, and the same scene without its foreground → the foreground's mask.
 ///
 /// **Source:** rvk007/Monocular-Depth-Estimation, `deepnet/model/models/masknet.py` (DepthNet). Its training loss sums
-/// cross-entropy of the mask and twice the root mean square error of a depth; this network has a mask only, on which both
-/// terms are taken.
+/// cross-entropy of the mask and twice the root mean square error of a depth; this network has a mask only, on which
+/// both terms are taken.
 public struct MaskNet3: Network {
     public static let name = "masknet3"
     public static let summary = "foreground mask of a picture beside its background (MaskNet3)"
