@@ -106,7 +106,7 @@ let package = Package(
             name: "EngineTests",
             dependencies: [
                 "Basics", "Tensors", "Graphs", "Execution", "Operators", "Models", "Kernels", "Optimizers", "Threads",
-                "Training", "CAllocationCounter",
+                "Metrics", "Training", "CAllocationCounter",
             ],
             resources: [.copy("Fixtures")]),
         .testTarget(

@@ -16,6 +16,8 @@ public enum OperationRegistry {
         ChannelDot.self, ChannelDotGradient.self,
         AbsoluteDifferenceMean.self, AbsoluteDifferenceMeanGradient.self,
         Smoothness.self, SmoothnessGradient.self,
+        Sigmoid.self, SigmoidGradient.self, CrossEntropyMean.self, CrossEntropyMeanGradient.self,
+        RootMeanSquareError.self, RootMeanSquareErrorGradient.self, DiceLoss.self, DiceLossGradient.self,
         PairConv2D.self, PairConv2DInputGradient.self, PairConv2DWeightGradient.self,
         SeparableConv2D.self, SeparableConv2DGradient.self,
         UpsampleSum.self, UpsampleGradient.self, NormalizedDropout.self, PairDropout.self,

@@ -64,7 +64,7 @@ import Threads
             case .training: .training(parameters: parameters, result: result, batchStatisticsOffset: padded)
             case .calibration:
                 .calibration(parameters: parameters, batchStatistics: filled(statisticCount, "statistics", 0..<1))
-            case .evaluation, .prediction:
+            case .evaluation, .prediction, .inspection:
                 .inference(
                     parameters: parameters, statistics: filled(statisticCount, "statistics", 0.5..<1.5),
                     areConstant: purpose == .prediction)

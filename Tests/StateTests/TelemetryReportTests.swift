@@ -41,7 +41,7 @@ import Testing
     }
 
     @Test func marksAreRoundAndInside() {
-        #expect(ChartAxis([0, 1], fromZero: true).marks(5) == [0, 0.2, 0.4, 0.6000000000000001, 0.8, 1])
+        #expect(ChartAxis([0, 1], fromZero: true).marks(5).map(ChartAxis.text) == ["0", "0.5", "1"])
         #expect(ChartAxis([1e-3, 1], logarithmic: true).marks(5).map(ChartAxis.text) == ["0.001", "0.01", "0.1", "1"])
         // A logarithm of nothing is no axis.
         #expect(!ChartAxis([0, 1], logarithmic: true).isLogarithmic)

@@ -92,6 +92,21 @@ typedef struct ck_kernels {
     double (*absolute_difference_sum)(const float *a, const float *b, long n);
     void (*absolute_difference_gradient)(const float *a, const float *b, float factor, float *da, float *_Nullable db,
                                          long n);
+    // Sigmoid and losses of masks
+    void (*sigmoid)(const float *x, float *y, long n);
+    /// dx = dy y (1 - y) of the output y.
+    void (*sigmoid_gradient)(const float *y, const float *dy, float *dx, long n);
+    /// Sum of the cross-entropies of sigmoid(x) with t in 0 ... 1.
+    double (*cross_entropy_sum)(const float *x, const float *t, long n);
+    /// dx = factor (sigmoid(x) - t)
+    void (*cross_entropy_gradient)(const float *x, const float *t, float factor, float *dx, long n);
+    double (*squared_difference_sum)(const float *a, const float *b, long n);
+    /// y = factor (a - b)
+    void (*scaled_difference)(const float *a, const float *b, float factor, float *y, long n);
+    /// Sums of p y, p and y.
+    void (*overlap_sums)(const float *p, const float *y, long n, double *sums);
+    /// y = factor x + offset
+    void (*scale_offset)(const float *x, float factor, float offset, float *y, long n);
     // Rows: the last axis
     void (*softmax)(const float *x, float *y, long rows, long levels);
     void (*softmax_gradient)(const float *y, const float *dy, float *dx, long rows, long levels);

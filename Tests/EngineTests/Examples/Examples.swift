@@ -7,7 +7,8 @@ import Tensors
 /// example fails.
 enum Examples {
     static let all: [OperationExample] =
-        convolutions + normalisation + pointwise + arrangement + stereo + fused + pictures + losses
+        convolutions + normalisation + pointwise + arrangement + stereo + masks + fused + pictures
+        + losses
 }
 
 private func geometry(_ kernel: Int, stride: Int = 1, padding: Int) -> ConvolutionGeometry {
@@ -143,5 +144,23 @@ extension Examples {
             AbsoluteDifferenceMeanGradient(), [[2, 5, 7, 3], [2, 5, 7, 3], []], [.signed, .signed, .signed]),
         .init(Smoothness(), [[2, 7, 9, 1], [2, 7, 9, 3]], [.signed, .positive], differentiable: [0]),
         .init(SmoothnessGradient(), [[2, 7, 9, 1], [2, 7, 9, 3], []], [.signed, .positive, .signed]),
+    ]
+}
+
+extension Examples {
+    static let masks: [OperationExample] = [
+        .init(Sigmoid(), [[3, 7, 5]], [.signed], differentiable: [0]),
+        .init(SigmoidGradient(), [[3, 7, 5], [3, 7, 5]], [.distribution, .signed]),
+        .init(CrossEntropyMean(), [[2, 5, 7, 1], [2, 5, 7, 1]], [.signed, .positive], differentiable: [0]),
+        .init(CrossEntropyMeanGradient(), [[2, 5, 7, 1], [2, 5, 7, 1], []], [.signed, .positive, .signed]),
+        .init(
+            RootMeanSquareError(epsilon: 1e-6), [[2, 5, 7, 1], [2, 5, 7, 1]], [.positive, .negative],
+            differentiable: [0, 1]),
+        .init(RootMeanSquareError(epsilon: 0.5), [[3, 4], [3, 4]], [.signed, .signed], differentiable: [0, 1]),
+        .init(
+            RootMeanSquareErrorGradient(), [[2, 5, 7, 1], [2, 5, 7, 1], [], []],
+            [.signed, .positive, .positive, .signed]),
+        .init(DiceLoss(), [[2, 5, 7, 1], [2, 5, 7, 1]], [.positive, .positive], differentiable: [0]),
+        .init(DiceLossGradient(), [[2, 5, 7, 1], [2], []], [.positive, .positive, .signed]),
     ]
 }
