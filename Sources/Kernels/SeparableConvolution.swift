@@ -73,11 +73,13 @@ struct SeparablePlan {
     var forwardRows: Int { min(height, max(2, min(8, ceilDivide(rowCount, 16)))) }
     var forwardStep: Int { min(forwardRows, stepRows) }
 
-    func normalizedCount(rows: Int) -> Int { roundUp((rows + 2 * margin) * width * inputChannels, to: 16) }
+    /// Rows of a ring that holds those of a step and `margin` rows on either side; whole steps, so that none is cut in two.
+    func ringRows(step: Int) -> Int { roundUp(step + 2 * margin, to: step) }
+    func ringCount(step: Int) -> Int { roundUp(ringRows(step: step) * width * inputChannels, to: 16) }
     func inputRowsCount(_ rows: Int) -> Int { roundUp(rows * width * inputChannels, to: 16) }
     func outputRowsCount(_ rows: Int) -> Int { roundUp(rows * width * outputChannels, to: 16) }
 
-    var forwardScratch: Int { normalizedCount(rows: forwardStep) + inputRowsCount(forwardStep) }
+    var forwardScratch: Int { ringCount(step: forwardStep) + inputRowsCount(forwardStep) }
     func forwardWorkspaceCount(threadCount: Int) -> Int { threadCount * forwardScratch }
 
     // MARK: Backward
@@ -95,8 +97,7 @@ struct SeparablePlan {
     var transposedCount: Int { outputChannels * roundUp(inputChannels, to: Int(CK_PANEL)) }
 
     var backwardScratch: Int {
-        normalizedCount(rows: backwardStep) + inputRowsCount(backwardStep) + outputRowsCount(backwardStep)
-            + normalizedCount(rows: backwardStep)
+        2 * ringCount(step: backwardStep) + inputRowsCount(backwardStep) + outputRowsCount(backwardStep)
     }
 
     func backwardWorkspaceCount(threadCount: Int) -> Int {
@@ -156,14 +157,15 @@ extension KernelContext {
             let first = image + chunk % chunksHigh * plan.forwardRows
             let last = min(first + plan.forwardRows, image + height)
             let normalized = scratchBase + worker * plan.forwardScratch
-            let between = normalized + plan.normalizedCount(rows: plan.forwardStep)
+            let between = normalized + plan.ringCount(step: plan.forwardStep)
+            var rows = NormalizedRows(
+                input, normalization, plan, first: max(image, first - margin), ring: plan.ringRows(step: plan.forwardStep),
+                memory: normalized)
             for row in stride(from: first, to: last, by: plan.forwardStep) {
                 let end = min(row + plan.forwardStep, last)
-                let (source, sourceRow) = normalizedRows(
-                    input, normalization, max(image, row - margin)..<min(image + height, end + margin), plan,
-                    scratch: normalized)
+                rows.extend(to: min(image + height, end + margin), kernels)
                 kernels.pointee.depthwise(
-                    source, sourceRow, depthwise.base, between, row, row, end, height, width, ci, plan.kernelHeight,
+                    &rows.source, depthwise.base, between, row, row, end, height, width, ci, plan.kernelHeight,
                     plan.kernelWidth, 0)
                 var product = ck_product(
                     rows: (end - row) * width, columns: co, depth: ci, a: between, a_row: ci, a_depth: 1, b: packed,
@@ -181,16 +183,40 @@ extension KernelContext {
             }
         }
     }
+}
 
-    /// Rows of the input as the depthwise kernel reads them, and the number of the first one.
-    func normalizedRows(
-        _ input: TensorView, _ normalization: InputNormalization?, _ rows: Range<Int>, _ plan: SeparablePlan,
-        scratch: UnsafeMutablePointer<Float>
-    ) -> (UnsafePointer<Float>, Int) {
-        guard let norm = normalization else { return (UnsafePointer(input.base), 0) }
-        kernels.pointee.norm_apply(
-            input.base + rows.lowerBound * plan.width * plan.inputChannels, scratch, rows.count * plan.width,
-            plan.inputChannels, norm.mean.base, norm.variance.base, norm.gain.base, norm.bias.base, norm.epsilon)
-        return (UnsafePointer(scratch), rows.lowerBound)
+/// Rows of the input as the depthwise kernel reads them. Behind a normalisation they lie in a ring, and each is normalised
+/// once as the walk comes to it.
+struct NormalizedRows {
+    var source: ck_rows
+    private let input: TensorView
+    private let normalization: InputNormalization?
+    private let row: Int
+    private let channels: Int
+    private let memory: UnsafeMutablePointer<Float>
+    /// Rows before this one are there.
+    private var end: Int
+
+    /// - Parameter first: the first row that the walk reads.
+    init(
+        _ input: TensorView, _ normalization: InputNormalization?, _ plan: SeparablePlan, first: Int, ring: Int,
+        memory: UnsafeMutablePointer<Float>
+    ) {
+        (self.input, self.normalization, self.memory, end) = (input, normalization, memory, first)
+        (row, channels) = (plan.width * plan.inputChannels, plan.inputChannels)
+        source = normalization == nil ? ck_rows(input) : ck_rows(base: memory, first: first, ring: ring)
+    }
+
+    /// Adds the rows up to `last`, at the cost of those that a ring's length lie before them.
+    mutating func extend(to last: Int, _ kernels: UnsafePointer<ck_kernels>) {
+        guard let norm = normalization else { return }
+        while end < last {
+            let place = (end - source.first) % source.ring
+            let count = min(last - end, source.ring - place)
+            kernels.pointee.norm_apply(
+                input.base + end * row, memory + place * row, count * row / channels, channels, norm.mean.base,
+                norm.variance.base, norm.gain.base, norm.bias.base, norm.epsilon)
+            end += count
+        }
     }
 }

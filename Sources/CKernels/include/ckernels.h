@@ -68,6 +68,13 @@ typedef struct ck_tiles {
     long plane, row;
 } ck_tiles;
 
+/// Rows of pictures, numbered over all of them: row r lies (r - first) rows behind the base; in a ring, which starts anew
+/// after `ring` rows (0: none), that modulo `ring`.
+typedef struct ck_rows {
+    const float *base;
+    long first, ring;
+} ck_rows;
+
 typedef struct ck_kernels {
     // Elementwise (outputs may be the inputs themselves, never partly overlap them)
     void (*relu)(const float *x, float *y, long n);
@@ -91,11 +98,11 @@ typedef struct ck_kernels {
                                  long rows, long levels);
     void (*channel_dot)(const float *x, const float *factors, float *y, long rows, long levels);
     void (*channel_dot_gradient)(const float *dy, const float *factors, float *dx, long rows, long levels);
-    // Depthwise convolution, stride 1, same padding; rows are numbered over all pictures. x and y (dy) may be strips:
-    // their first row is row x_row (y_row, dy_row). Rows that lie outside a picture are never read.
-    void (*depthwise)(const float *x, long x_row, const float *w, float *y, long y_row, long row_begin, long row_end,
+    // Depthwise convolution, stride 1, same padding; rows are numbered over all pictures. y may be a strip: its
+    // first row is row y_row. Rows that lie outside a picture are never read.
+    void (*depthwise)(const ck_rows *x, const float *w, float *y, long y_row, long row_begin, long row_end,
                       long height, long width, long channels, long kernel_height, long kernel_width, int flipped);
-    void (*depthwise_weight_gradient)(const float *x, long x_row, const float *dy, long dy_row, double *sums,
+    void (*depthwise_weight_gradient)(const ck_rows *x, const ck_rows *dy, double *sums,
                                       long row_begin, long row_end, long height, long width, long channels,
                                       long kernel_height, long kernel_width);
     // Batch normalisation; sums holds 2 * channels
