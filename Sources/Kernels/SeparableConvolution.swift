@@ -37,6 +37,14 @@ public struct OutputNormalization {
     }
 }
 
+/// Where the statistics of a picture go: mean and population variance of each channel, `[C]`.
+public struct BatchStatistics {
+    public let mean: TensorView
+    public let variance: TensorView
+
+    public init(mean: TensorView, variance: TensorView) { (self.mean, self.variance) = (mean, variance) }
+}
+
 /// Sizes of a separable convolution, and how it is cut: a function of the shapes only.
 struct SeparablePlan {
     let batch: Int
@@ -80,7 +88,12 @@ struct SeparablePlan {
     func outputRowsCount(_ rows: Int) -> Int { roundUp(rows * width * outputChannels, to: 16) }
 
     var forwardScratch: Int { ringCount(step: forwardStep) + inputRowsCount(forwardStep) }
-    func forwardWorkspaceCount(threadCount: Int) -> Int { threadCount * forwardScratch }
+    var forwardChunksHigh: Int { ceilDivide(height, forwardRows) }
+    /// Float64 moments of a chunk's results: see `ck_moments`.
+    var momentsCount: Int { 2 * outputChannels + 1 }
+    func forwardWorkspaceCount(threadCount: Int, statistics: Bool) -> Int {
+        threadCount * forwardScratch + (statistics ? 2 * batch * forwardChunksHigh * momentsCount : 0)
+    }
 
     // MARK: Backward
 
@@ -131,18 +144,19 @@ extension KernelContext {
     }
 
     public static func separableConvolution2DWorkspaceCount(
-        input: Shape, depthwise: Shape, pointwise: Shape, threadCount: Int
+        input: Shape, depthwise: Shape, pointwise: Shape, statistics: Bool, threadCount: Int
     ) -> Int {
         SeparablePlan(input: input, depthwise: depthwise, pointwise: pointwise)
-            .forwardWorkspaceCount(threadCount: threadCount)
+            .forwardWorkspaceCount(threadCount: threadCount, statistics: statistics)
     }
 
     /// input `[N, H, W, Ci]`, normalised first if asked for; depthwise `[kh, kw, Ci]`, zero padding that keeps the size;
-    /// pointwise `[1, 1, Ci, Co]` (`packed`), bias `[Co]`, activation → output `[N, H, W, Co]`.
+    /// pointwise `[1, 1, Ci, Co]` (`packed`), bias `[Co]`, activation → output `[N, H, W, Co]`, and its statistics if asked
+    /// for: taken row by row while they are in cache, in float64 about each chunk's first pixel.
     public func separableConvolution2D(
         input: TensorView, normalization: InputNormalization?, depthwise: TensorView,
         packed: UnsafePointer<Float>, bias: TensorView?, activation: Activation, output: TensorView,
-        workspace: UnsafeMutablePointer<Float>
+        statistics: BatchStatistics?, workspace: UnsafeMutablePointer<Float>
     ) {
         let plan = SeparablePlan(
             input: input.shape, depthwise: depthwise.shape,
@@ -151,7 +165,9 @@ extension KernelContext {
         precondition(output.count == plan.rowCount * width * co, "output \(output.shape) of \(input.shape)")
         let (kernels, margin) = (kernels, plan.margin)
         let scratchBase = workspace
-        let chunksHigh = ceilDivide(height, plan.forwardRows)
+        let chunksHigh = plan.forwardChunksHigh
+        let momentsBase = doubles(
+            workspace + pool.threadCount * plan.forwardScratch, count: plan.batch * chunksHigh * plan.momentsCount)
         pool.forEachChunk(plan.batch * chunksHigh) { chunk, worker in
             let image = chunk / chunksHigh * height
             let first = image + chunk % chunksHigh * plan.forwardRows
@@ -161,6 +177,9 @@ extension KernelContext {
             var rows = NormalizedRows(
                 input, normalization, plan, first: max(image, first - margin), ring: plan.ringRows(step: plan.forwardStep),
                 memory: normalized)
+            let moments = momentsBase + chunk * plan.momentsCount
+            let origin = output.base + first * width * co
+            if statistics != nil { moments.update(repeating: 0, count: 2 * co) }
             for row in stride(from: first, to: last, by: plan.forwardStep) {
                 let end = min(row + plan.forwardStep, last)
                 rows.extend(to: min(image + height, end + margin), kernels)
@@ -180,7 +199,15 @@ extension KernelContext {
                     product.ahead.1 = ck_ahead(output.base + end * width * co, count: next * width * co)
                 }
                 multiply(&product)
+                if statistics != nil {
+                    kernels.pointee.norm_sums(output.base + row * width * co, origin, (end - row) * width, co, moments)
+                }
             }
+            if statistics != nil { ck_moments(moments, origin, co, (last - first) * width) }
+        }
+        if let statistics {
+            ck_moments_combine(
+                momentsBase, plan.batch * chunksHigh, co, statistics.mean.base, statistics.variance.base)
         }
     }
 }

@@ -17,6 +17,7 @@ extension Graph {
         rewriter.fuseNormalizedDropouts()
         rewriter.fuseUpsampleGradients()
         rewriter.fuseSelections()
+        rewriter.fuseStatistics()
         return rewriter.finish()
     }
 }
@@ -118,7 +119,8 @@ extension GraphRewriter {
             [depthwise.place, pointwise.place], at: pointwise.place,
             by: Graph.Node(
                 operation: SeparableConv2D(
-                    hasBias: hasBias, activation: pointwise.operation.activation, epsilon: epsilon),
+                    hasBias: hasBias, activation: pointwise.operation.activation, epsilon: epsilon,
+                    givesStatistics: false),
                 inputs: [source] + weights + normalization, outputs: pointwise.node.outputs,
                 path: pointwise.node.path))
         guard let backward else { return }
