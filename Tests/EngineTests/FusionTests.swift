@@ -137,6 +137,9 @@ import Threads
         ] { #expect(!names.contains(name), "\(name)") }
         #expect(graph.nodes.filter { $0.operation.name == SeparableConv2D.name }.count == 16)
         #expect(graph.nodes.filter { $0.operation.name == UpsampleSum.name }.count == 2)
+        // Of 18 normalisations, four stand behind 3x3 convolutions.
+        #expect(graph.nodes.filter { $0.operation.name == BatchNormStatistics.name }.count == 4)
+        #expect(graph.nodes.filter { ($0.operation as? SeparableConv2D)?.givesStatistics == true }.count == 14)
     }
 
     /// Depthwise, pointwise, normalisation, dropout with values in between that somebody else reads.
