@@ -81,7 +81,7 @@ struct SeparablePlan {
     var forwardRows: Int { min(height, max(2, min(8, ceilDivide(rowCount, 16)))) }
     var forwardStep: Int { min(forwardRows, stepRows) }
 
-    /// Rows of a ring that holds those of a step and `margin` rows on either side; whole steps, so that none is cut in two.
+    /// Rows of a ring that holds those of a step and `margin` rows on either side: whole steps, so that none is cut.
     func ringRows(step: Int) -> Int { roundUp(step + 2 * margin, to: step) }
     func ringCount(step: Int) -> Int { roundUp(ringRows(step: step) * width * inputChannels, to: 16) }
     func inputRowsCount(_ rows: Int) -> Int { roundUp(rows * width * inputChannels, to: 16) }
@@ -151,8 +151,8 @@ extension KernelContext {
     }
 
     /// input `[N, H, W, Ci]`, normalised first if asked for; depthwise `[kh, kw, Ci]`, zero padding that keeps the size;
-    /// pointwise `[1, 1, Ci, Co]` (`packed`), bias `[Co]`, activation → output `[N, H, W, Co]`, and its statistics if asked
-    /// for: taken row by row while they are in cache, in float64 about each chunk's first pixel.
+    /// pointwise `[1, 1, Ci, Co]` (`packed`), bias `[Co]`, activation → output `[N, H, W, Co]`, and its statistics if
+    /// asked for: taken row by row while they are in cache, in float64 about each chunk's first pixel.
     public func separableConvolution2D(
         input: TensorView, normalization: InputNormalization?, depthwise: TensorView,
         packed: UnsafePointer<Float>, bias: TensorView?, activation: Activation, output: TensorView,
@@ -175,8 +175,8 @@ extension KernelContext {
             let normalized = scratchBase + worker * plan.forwardScratch
             let between = normalized + plan.ringCount(step: plan.forwardStep)
             var rows = NormalizedRows(
-                input, normalization, plan, first: max(image, first - margin), ring: plan.ringRows(step: plan.forwardStep),
-                memory: normalized)
+                input, normalization, plan, first: max(image, first - margin),
+                ring: plan.ringRows(step: plan.forwardStep), memory: normalized)
             let moments = momentsBase + chunk * plan.momentsCount
             let origin = output.base + first * width * co
             if statistics != nil { moments.update(repeating: 0, count: 2 * co) }
@@ -200,7 +200,8 @@ extension KernelContext {
                 }
                 multiply(&product)
                 if statistics != nil {
-                    kernels.pointee.norm_sums(output.base + row * width * co, origin, (end - row) * width, co, moments)
+                    kernels.pointee.norm_sums(
+                        output.base + row * width * co, origin, (end - row) * width, co, moments)
                 }
             }
             if statistics != nil { ck_moments(moments, origin, co, (last - first) * width) }

@@ -218,7 +218,8 @@ extension KernelContext {
         }
     }
 
-    /// One term; its weights come from afar, so each row of them meets all small rows of the band, and these fetch the next.
+    /// One term; its weights come from afar, so each row of them meets all small rows of the band, and these fetch the
+    /// next.
     private func addByKernelRows(
         _ sum: UpsampleSum, term: Int, _ small: Range<Int>, packed: UnsafePointer<Float>, biasRow: UnsafePointer<Float>
     ) {

@@ -123,8 +123,8 @@ import Testing
             context.separableConvolution2D(
                 input: Guarded(shape, x).view, normalization: nil, depthwise: Guarded(depthwise, w).view,
                 packed: packed.base, bias: Guarded([channels], Array(repeating: 4096, count: channels)).view,
-                activation: .none, output: y.view, statistics: BatchStatistics(mean: mean.view, variance: variance.view),
-                workspace: space.base)
+                activation: .none, output: y.view,
+                statistics: BatchStatistics(mean: mean.view, variance: variance.view), workspace: space.base)
             for tensor in [y, mean, variance] { #expect(tensor.isIntact) }
             return mean.values + variance.values + y.values
         }

@@ -68,8 +68,8 @@ typedef struct ck_tiles {
     long plane, row;
 } ck_tiles;
 
-/// Rows of pictures, numbered over all of them: row r lies (r - first) rows behind the base; in a ring, which starts anew
-/// after `ring` rows (0: none), that modulo `ring`.
+/// Rows of pictures, numbered over all of them: row r lies (r - first) rows behind the base; in a ring, which starts
+/// anew after `ring` rows (0: none), that modulo `ring`.
 typedef struct ck_rows {
     const float *base;
     long first, ring;
