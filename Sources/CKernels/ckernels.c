@@ -51,23 +51,22 @@ void ck_moments(double *moments, const float *origin, long channels, long rows) 
     moments[2 * channels] = (double)rows;
 }
 
-void ck_moments_combine(const double *moments, long chunks, long channels, float *mean, float *variance) {
+void ck_moments_combine(double *moments, long chunks, long channels, float *mean, float *variance) {
     const long stride = 2 * channels + 1;
-    double rows = 0;
-    for (long chunk = 0; chunk < chunks; chunk++) rows += moments[chunk * stride + 2 * channels];
+    double rows = moments[2 * channels];
+    for (long chunk = 1; chunk < chunks; chunk++) {
+        const double *part = moments + chunk * stride;
+        const double before = rows, share = part[2 * channels] / (before + part[2 * channels]);
+        rows += part[2 * channels];
+        for (long c = 0; c < channels; c++) {
+            const double shift = part[c] - moments[c];
+            moments[c] += shift * share;
+            moments[channels + c] += part[channels + c] + shift * shift * (before * share);
+        }
+    }
     for (long c = 0; c < channels; c++) {
-        double sum = 0, spread = 0;
-        for (long chunk = 0; chunk < chunks; chunk++) {
-            const double *part = moments + chunk * stride;
-            sum += part[2 * channels] * part[c];
-        }
-        const double average = sum / rows;
-        for (long chunk = 0; chunk < chunks; chunk++) {
-            const double *part = moments + chunk * stride;
-            const double shift = part[c] - average;
-            spread += part[channels + c] + part[2 * channels] * shift * shift;
-        }
-        mean[c] = (float)average;
+        const double spread = moments[channels + c];
+        mean[c] = (float)moments[c];
         variance[c] = spread < 0 ? 0.0f : (float)(spread / rows);   // NaN stays NaN
     }
 }

@@ -204,8 +204,10 @@ void ck_norm_combine(const double *partials, const float *origin, long chunks, l
 /// One chunk's sums of x - origin and its square, over `rows` rows, become its mean and its sum of squared deviations:
 /// `moments` holds 2 * channels, and the rows behind them.
 void ck_moments(double *moments, const float *origin, long channels, long rows);
-/// Mean and population variance from the moments of chunks ([chunks, 2 * channels + 1]), each about a mean of its own.
-void ck_moments_combine(const double *moments, long chunks, long channels, float *mean, float *variance);
+/// Mean and population variance from the moments of chunks ([chunks, 2 * channels + 1]), which are added up in place.
+/// **Source:** T. F. Chan, G. H. Golub, R. J. LeVeque, "Updating formulae and a pairwise algorithm for computing sample
+/// variances", 1979.
+void ck_moments_combine(double *moments, long chunks, long channels, float *mean, float *variance);
 /// Adds the partial sums of dy and dy·(x - mean) up in place (into chunk 0) and derives the gradients of gain and bias.
 void ck_norm_gradient_combine(double *partials, long chunks, long channels, const float *variance, float epsilon,
                               float *gain_gradient, float *bias_gradient);

@@ -158,7 +158,9 @@ extension GraphRewriter {
             replace(
                 [concat.place, conv.place], at: conv.place,
                 by: Graph.Node(
-                    operation: PairConv2D(geometry: conv.operation.geometry, activation: conv.operation.activation),
+                    operation: PairConv2D(
+                        geometry: conv.operation.geometry, activation: conv.operation.activation,
+                        givesStatistics: false),
                     inputs: pair + conv.node.inputs.dropFirst(), outputs: conv.node.outputs, path: conv.node.path))
             guard let weights else { continue }
             replace(

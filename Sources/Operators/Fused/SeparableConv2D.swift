@@ -15,7 +15,7 @@ public struct SeparableConv2D: Runnable {
     /// Of the normalisation of the input; nil without one.
     public let epsilon: Float?
     /// Of the result, for a normalisation behind it.
-    public let givesStatistics: Bool
+    public var givesStatistics: Bool
 
     public init(hasBias: Bool, activation: Activation, epsilon: Float?, givesStatistics: Bool) {
         self.hasBias = hasBias
@@ -176,38 +176,5 @@ extension InputNormalization {
         self.init(
             mean: views[first], variance: views[first + 1], gain: views[first + 2], bias: views[first + 3],
             epsilon: epsilon)
-    }
-}
-
-extension GraphRewriter {
-    /// Statistics of a separable convolution's result are taken while it is written. A normalisation whose result stays
-    /// becomes one by given statistics.
-    mutating func fuseStatistics() {
-        for place in indices {
-            guard let conv = find(SeparableConv2D.self, at: place) else { continue }
-            let output = conv.node.outputs[0]
-            var group = [place]
-            let statistics: [Graph.ValueID]
-            if let found = reader(BatchNormStatistics.self, of: output, input: 0) {
-                group.append(found.place)
-                statistics = found.node.outputs
-            } else if let norm = reader(BatchNorm.self, of: output, input: 0) {
-                statistics = Array(norm.node.outputs.dropFirst())
-                replace(
-                    [norm.place], at: norm.place,
-                    by: Graph.Node(
-                        operation: BatchNormInference(epsilon: norm.operation.epsilon),
-                        inputs: norm.node.inputs + statistics, outputs: [norm.node.outputs[0]], path: norm.node.path))
-            } else {
-                continue
-            }
-            replace(
-                group, at: place,
-                by: Graph.Node(
-                    operation: SeparableConv2D(
-                        hasBias: conv.operation.hasBias, activation: conv.operation.activation,
-                        epsilon: conv.operation.epsilon, givesStatistics: true),
-                    inputs: conv.node.inputs, outputs: [output] + statistics, path: conv.node.path))
-        }
     }
 }

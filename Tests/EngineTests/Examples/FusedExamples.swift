@@ -10,7 +10,8 @@ extension Examples {
     /// Operations that only fusion makes: FusionTests compares them with the ones that they stand for.
     static let fused: [OperationExample] = [
         .init(
-            PairConv2D(geometry: square3, activation: .relu), [[2, 9, 12, 20], [2, 9, 12, 17], [3, 3, 37, 18], [18]],
+            PairConv2D(geometry: square3, activation: .relu, givesStatistics: true),
+            [[2, 9, 12, 20], [2, 9, 12, 17], [3, 3, 37, 18], [18]],
             [.signed, .signed, .signed, .signed]),
         .init(
             PairConv2DInputGradient(
