@@ -137,6 +137,10 @@ import Threads
         ] { #expect(!names.contains(name), "\(name)") }
         #expect(graph.nodes.filter { $0.operation.name == SeparableConv2D.name }.count == 16)
         #expect(graph.nodes.filter { $0.operation.name == UpsampleSum.name }.count == 2)
+        #expect(!names.contains(BatchNorm.name))
+        #expect(graph.nodes.filter { ($0.operation as? SeparableConv2D)?.givesStatistics == true }.count == 14)
+        let pairs = graph.nodes.compactMap { $0.operation as? PairConv2D }
+        #expect(pairs.filter(\.givesStatistics).count == pairs.count && pairs.count >= 2)
     }
 
     /// Depthwise, pointwise, normalisation, dropout with values in between that somebody else reads.

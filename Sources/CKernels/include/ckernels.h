@@ -77,6 +77,13 @@ enum { CK_MASKED_SUMS = 7 };
 /// What a selection finds outside the row: nothing, the last pixel, or the row mirrored without its last pixel.
 enum { CK_BORDER_ZERO, CK_BORDER_EDGE, CK_BORDER_REFLECT };
 
+/// Rows of pictures, numbered over all of them: row r lies (r - first) rows behind the base; in a ring, which starts
+/// anew after `ring` rows (0: none), that modulo `ring`.
+typedef struct ck_rows {
+    const float *base;
+    long first, ring;
+} ck_rows;
+
 typedef struct ck_kernels {
     // Elementwise (outputs may be the inputs themselves, never partly overlap them)
     void (*relu)(const float *x, float *y, long n);
@@ -115,11 +122,11 @@ typedef struct ck_kernels {
                                  long rows, long levels);
     void (*channel_dot)(const float *x, const float *factors, float *y, long rows, long levels);
     void (*channel_dot_gradient)(const float *dy, const float *factors, float *dx, long rows, long levels);
-    // Depthwise convolution, stride 1, same padding; rows are numbered over all pictures. x and y (dy) may be strips:
-    // their first row is row x_row (y_row, dy_row). Rows that lie outside a picture are never read.
-    void (*depthwise)(const float *x, long x_row, const float *w, float *y, long y_row, long row_begin, long row_end,
+    // Depthwise convolution, stride 1, same padding; rows are numbered over all pictures. y may be a strip: its
+    // first row is row y_row. Rows that lie outside a picture are never read.
+    void (*depthwise)(const ck_rows *x, const float *w, float *y, long y_row, long row_begin, long row_end,
                       long height, long width, long channels, long kernel_height, long kernel_width, int flipped);
-    void (*depthwise_weight_gradient)(const float *x, long x_row, const float *dy, long dy_row, double *sums,
+    void (*depthwise_weight_gradient)(const ck_rows *x, const ck_rows *dy, double *sums,
                                       long row_begin, long row_end, long height, long width, long channels,
                                       long kernel_height, long kernel_width);
     // Batch normalisation; sums holds 2 * channels
@@ -271,6 +278,13 @@ void ck_combine(const double *partials, long chunks, long count, float *output);
 /// Mean and population variance from partial sums of x - origin and its square ([chunks, 2, channels]).
 void ck_norm_combine(const double *partials, const float *origin, long chunks, long channels, long rows, float *mean,
                      float *variance);
+/// One chunk's sums of x - origin and its square, over `rows` rows, become its mean and its sum of squared deviations:
+/// `moments` holds 2 * channels, and the rows behind them.
+void ck_moments(double *moments, const float *origin, long channels, long rows);
+/// Mean and population variance from the moments of chunks ([chunks, 2 * channels + 1]), which are added up in place.
+/// **Source:** T. F. Chan, G. H. Golub, R. J. LeVeque, "Updating formulae and a pairwise algorithm for computing sample
+/// variances", 1979.
+void ck_moments_combine(double *moments, long chunks, long channels, float *mean, float *variance);
 /// Adds the partial sums of dy and dy·(x - mean) up in place (into chunk 0) and derives the gradients of gain and bias.
 void ck_norm_gradient_combine(double *partials, long chunks, long channels, const float *variance, float epsilon,
                               float *gain_gradient, float *bias_gradient);
