@@ -100,7 +100,15 @@ public enum FieldName {
     public static let visible = "visible"
     /// The same for the right view's pixels.
     public static let visibleRight = "visible_right"
+    /// The picture of a sample that has one view: depth in one picture, and overlays.
+    public static let image = "image"
+    /// Depth of the picture's pixels, float32, NaN = unknown: metres, or 0…1 where the data set has no unit.
     public static let depth = "depth"
     public static let mask = "mask"
     public static let background = "background"
+    /// Numbers of things, 0 = background, uint8.
+    public static let objects = "objects"
+    /// Geometry of the rig: `[1, 1, 3]` float32: focal length (pixels of the stored width), baseline (metres), x of the
+    /// right principal point minus that of the left (pixels). depth = focal · baseline / (disparity + offset).
+    public static let calibration = "calibration"
 }
