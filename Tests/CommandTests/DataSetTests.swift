@@ -68,7 +68,10 @@ extension CommandTests {
         @Test(arguments: [
             (["--layout", "kitti", "--pass", "clean"], "--pass is for --layout sceneflow and sintel, not kitti"),
             (["--layout", "eth3d", "--colour"], "--colour is for --layout kitti, not eth3d"),
-            (["--layout", "folders", "--disparity-scale", "4"], "--disparity-scale is for --layout middlebury and list"),
+            (
+                ["--layout", "folders", "--disparity-scale", "4"],
+                "--disparity-scale is for --layout middlebury and list"
+            ),
             (["--layout", "sintel", "--list", "val=a.txt"], "--list is for --layout kitti-raw and nyu, not sintel"),
             (["--layout", "nyu", "--swap-eyes"], "--swap-eyes makes no sense with --layout nyu"),
             (["--layout", "kitti-raw", "--list", "a.txt"], "--list"),

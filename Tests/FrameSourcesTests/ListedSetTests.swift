@@ -55,7 +55,8 @@ private let nan = Float.nan
                 _ = try KITTIRaw(
                     root: tree.root,
                     lists: [
-                        .init(part: .train, path: tree.path("train.txt")), .init(part: .val, path: tree.path("val.txt")),
+                        .init(part: .train, path: tree.path("train.txt")),
+                        .init(part: .val, path: tree.path("val.txt")),
                     ]
                 ).items()
             })

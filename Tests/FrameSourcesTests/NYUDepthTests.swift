@@ -193,7 +193,8 @@ private let matHeader = Array("MATLAB 5.0 MAT-file".utf8) + [UInt8](repeating: 3
 
 @Suite struct PNMTests {
     @Test func roundTripsAndHeaders() throws {
-        for array in [noise(3, 5, 1, .uint8), noise(3, 5, 3, .uint8), noise(2, 3, 1, .uint16), noise(2, 3, 3, .uint16)] {
+        for array in [noise(3, 5, 1, .uint8), noise(3, 5, 3, .uint8), noise(2, 3, 1, .uint16), noise(2, 3, 3, .uint16)]
+        {
             #expect(try ImageFile.decode(PNM.encode(array), path: "a") == array)
         }
         let commented = Array("P5 # Tsukuba\n#x\n3\t1 255\n".utf8) + [0, 16, 240]

@@ -215,7 +215,9 @@ private let nan = Float.nan
     private let key = "alley_1/frame_0001.png"
 
     @Test func disparitiesAreCodedInColour() throws {
-        for folder in ["final_left", "final_right"] { try tree.put(noise(1, 3, 3, .uint8), "training/\(folder)/\(key)") }
+        for folder in ["final_left", "final_right"] {
+            try tree.put(noise(1, 3, 3, .uint8), "training/\(folder)/\(key)")
+        }
         try tree.put(rgb([[(0, 0, 0), (2, 96, 0), (255, 255, 64)]]), "training/disparities/\(key)")
         try tree.put(gray([[0, 255, 0]]), "training/occlusions/\(key)")
         let missing = try #require(failure { _ = try Sintel(root: tree.root).items() })
@@ -240,7 +242,8 @@ private let nan = Float.nan
         let items = try Sintel(root: tree.root, pass: .clean).items()
         #expect(try #require(failure { _ = try items[0].load() }).1.contains("Sintel's disparities are 8-bit RGB"))
         #expect(
-            try #require(failure { _ = try items[1].load() }).1.contains("clean_left/alley_1/frame_0002.png: not there"))
+            try #require(failure { _ = try items[1].load() }).1.contains("clean_left/alley_1/frame_0002.png: not there")
+        )
     }
 }
 

@@ -1,5 +1,6 @@
 import Basics
 import FrameSources
+import TestSupport
 import Testing
 
 /// Deterministic samples that no filter predicts.

@@ -55,7 +55,8 @@ public struct DepthScenes: FrameSource {
             }
             return sample(
                 folder, number, left: "\(base)/image_left/\(number)_left.png",
-                right: "\(base)/image_right/\(number)_right.png", depthLeft: "\(base)/depth_left/\(number)_left_depth.npy",
+                right: "\(base)/image_right/\(number)_right.png",
+                depthLeft: "\(base)/depth_left/\(number)_left_depth.npy",
                 depthRight: Files.isFolder(base + "/depth_right")
                     ? "\(base)/depth_right/\(number)_right_depth.npy" : nil, stepsPerMetre: 1, rig)
         }
@@ -108,7 +109,8 @@ public struct DepthScenes: FrameSource {
             let geometry = try rig()
             let scale = geometry.focalLengthPixels * geometry.baselineMetres
             return PixelArray(
-                height: depth.height, width: depth.width, channels: 1, floats: depth.withFloats { $0.map { scale / $0 } })
+                height: depth.height, width: depth.width, channels: 1,
+                floats: depth.withFloats { $0.map { scale / $0 } })
         }
         files.maps = [.init(FieldName.disparity, depthLeft, read)]
         if let depthRight { files.maps.append(.init(FieldName.disparityRight, depthRight, read)) }

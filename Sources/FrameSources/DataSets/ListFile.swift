@@ -35,7 +35,9 @@ public struct ListFile: FrameSource {
         var columns: Int?
         var keys: Set<String> = []
         let lines = try TextFile.lines(path)
-        guard !lines.isEmpty else { throw ImageError(path: path, "names no pair", remedy: "give left right [disparity]") }
+        guard !lines.isEmpty else {
+            throw ImageError(path: path, "names no pair", remedy: "give left right [disparity]")
+        }
         return try lines.map { line in
             let names = line.split(whereSeparator: \.isWhitespace).map(String.init)
             guard names.count == 2 || names.count == 3, names.count == columns ?? names.count else {

@@ -79,7 +79,8 @@ public struct NYUDepth: FrameSource {
                 }
                 let dot = names[0].lastIndex(of: ".") ?? names[0].endIndex
                 var item = sample(
-                    String(names[0][..<dot]), part: part, image: "\(folder)/\(names[0])", depth: "\(folder)/\(names[1])")
+                    String(names[0][..<dot]), part: part, image: "\(folder)/\(names[0])", depth: "\(folder)/\(names[1])"
+                )
                 // All test pictures lie in one folder, each of a scene of its own.
                 if part == .test { item = FrameItem(key: item.key, part: .test, load: item.load) }
                 items.append(item)
@@ -105,7 +106,8 @@ public struct NYUDepth: FrameSource {
             }
         }
         guard !items.isEmpty else {
-            throw ImageError(path: root, "no pictures in images/train or images/test", remedy: "the layout is \(layout)")
+            throw ImageError(
+                path: root, "no pictures in images/train or images/test", remedy: "the layout is \(layout)")
         }
         return items
     }

@@ -94,7 +94,8 @@ public struct Overlays: FrameSource {
         var array = try ImageFile.read(path)
         if array.channels == 3, array.element == .uint8 {
             let pixels = stride(from: 0, to: array.count, by: 3)
-            guard pixels.allSatisfy({ array.bytes[$0] == array.bytes[$0 + 1] && array.bytes[$0] == array.bytes[$0 + 2] })
+            guard
+                pixels.allSatisfy({ array.bytes[$0] == array.bytes[$0 + 1] && array.bytes[$0] == array.bytes[$0 + 2] })
             else { throw ImageError(path: path, "is in colour; a \(what) is gray", remedy: "give a gray map") }
             array = PixelArray(
                 height: array.height, width: array.width, channels: 1, element: .uint8,
