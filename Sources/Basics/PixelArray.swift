@@ -102,12 +102,17 @@ public enum FieldName {
     public static let visibleRight = "visible_right"
     /// The picture of a data set that has one view only.
     public static let image = "image"
-    /// Metres, float32, NaN = unknown; or 8 bits, 0…255 without a unit, as sets of overlaid pictures have it.
+    /// Metres, float32, NaN = unknown; without a unit 0…1, or 0…255 in 8 bits, as sets of overlaid pictures have it.
     public static let depth = "depth"
     /// 255 where the foreground is.
     public static let mask = "mask"
     /// The picture without its foreground.
     public static let background = "background"
+    /// Numbers of things, 0 = background, uint8.
+    public static let objects = "objects"
+    /// Geometry of the rig: `[1, 1, 3]` float32: focal length (pixels of the stored width), baseline (metres), x of the
+    /// right principal point minus that of the left (pixels). depth = focal · baseline / (disparity + offset).
+    public static let calibration = "calibration"
 
     /// Pairs of fields of which one is to the left eye what the other is to the right eye.
     private static let pairs = [(left, right), (disparity, disparityRight), (visible, visibleRight)]
