@@ -39,7 +39,7 @@ let package = Package(
         .target(name: "Threads", dependencies: ["CThreads"]),
         // Level 2
         .target(name: "Tensors", dependencies: ["Basics"]),
-        .target(name: "Shards", dependencies: ["Basics", "CLZ4", "CFilters"], exclude: ["FORMAT.md"]),
+        .target(name: "Shards", dependencies: ["Basics", "Threads", "CLZ4", "CFilters"], exclude: ["FORMAT.md"]),
         .target(name: "FrameSources", dependencies: ["Basics", "CImages", "CTurboJPEG"]),
         .target(name: "Heartbeats", dependencies: ["Basics", "Threads", "CThreads"]),
         .target(name: "Telemetry", dependencies: ["Basics"]),

@@ -26,7 +26,7 @@ struct Convert: ParsableCommand {
               middlebury    one scene's folder, or a folder of scenes
 
             Pictures are PNG or JPEG of 8 or 16 bits. Every broken input is listed; if there are more than --max-bad, \
-            nothing is written.
+            nothing is written. After a kill, the same command continues.
 
             Example:
               vergence-shards convert frames films.data --layout side-by-side \\
@@ -36,7 +36,7 @@ struct Convert: ParsableCommand {
     @Argument(help: "Folder with the pictures.")
     var input: String
 
-    @Argument(help: "Folder for the data set: empty or not there yet.")
+    @Argument(help: "Folder for the data set: empty, not there yet, or left by a killed run of this command.")
     var output: String
 
     @Option(help: "How INPUT is laid out.")
@@ -81,7 +81,8 @@ struct Convert: ParsableCommand {
         let items = try source.items()
         let outcome = try Conversion(
             items: items, size: size, rules: writing.split, output: folder, workerCount: writing.workerCount,
-            shardByteCount: writing.shardSize << 20, level: writing.level, maxBad: maxBad, provenance: provenance
+            shardByteCount: writing.shardSize << 20, level: writing.level, maxBad: maxBad, provenance: provenance,
+            inputs: [input]
         ).run()
         Report.written(outcome, to: folder.path)
     }
