@@ -115,7 +115,7 @@ let package = Package(
         .testTarget(
             name: "CommandTests",
             dependencies: [
-                "vergence", "vergence-shards", "launch-probe", "Basics", "Checkpoints", "Shards", "FrameSources",
+                "vergence", "vergence-shards", "launch-probe", "Basics", "Checkpoints", "Shards", "Streaming", "FrameSources",
                 "Heartbeats", "TestSupport",
             ]),
     ],

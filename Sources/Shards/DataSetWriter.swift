@@ -51,9 +51,14 @@ public final class DataSetWriter {
         }
         // A conversion that was killed leaves shards without a manifest, which are of no use to anybody else: a second
         // run gives the same folder as an undisturbed first one.
-        let kept = Set(keeping.map(\.summary.name))
-        for name in try Files.list(path) where Self.isShardName(name) && !kept.contains(name) {
-            unlink(path + "/" + name)
+        try Self.removeOthers(in: path, than: keeping.map(\.summary.name))
+    }
+
+    /// Removes files in a folder that a writer made, finished or not, other than `names`.
+    public static func removeOthers(in folder: String, than names: [String]) throws {
+        let kept = Set(names)
+        for name in try Files.list(folder) where isShardName(name) && !kept.contains(name) {
+            unlink(folder + "/" + name)
         }
     }
 

@@ -142,6 +142,7 @@ struct Conversion {
                 .badData, "\(problems[0]); \(problems.count) problems in what was finished, remove the folder")
         }
         let manifest = try DataSet(path: output.path).manifest
+        try DataSetWriter.removeOthers(in: output.path, than: manifest.shards.map(\.name))
         journal.remove()
         let count = Split.allCases.reduce(0) { $0 + manifest.recordCount($1) }
         return Outcome(manifest: manifest, badCount: items.count - count, seconds: monotonicSeconds() - start)
@@ -302,5 +303,10 @@ enum Interruption {
                 signal(number, SIG_DFL)
             }
         }
+        // A parent that starts programs from a thread that blocks signals passes that on.
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        for number in [SIGINT, SIGTERM, SIGHUP] { sigaddset(&signals, number) }
+        pthread_sigmask(SIG_UNBLOCK, &signals, nil)
     }
 }
