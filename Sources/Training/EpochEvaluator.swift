@@ -39,12 +39,16 @@ struct EpochEvaluator {
         let calibrator = try Calibrator(
             network: network, state: state, batch: batch, height: data.height, width: data.width,
             kernels: kernels)
+        // As in training, damage costs a record there, not the run.
+        var settings = loaderSettings
+        settings.seed = configuration.seed
+        settings.replacesDamaged = configuration.maxBadRecords > 0
         let loader = BatchLoader(
             data: data.dataSet, split: .train,
             schedule: .sequential(
                 records: 0..<(laneCount * batch), batch: batch,
                 part: communicator.rank, of: communicator.worldSize),
-            settings: loaderSettings)
+            settings: settings)
         defer { loader.shutDown() }
         var rows: [(index: Int, values: [Double])] = []
         while let batch = try loader.nextBatch() {
