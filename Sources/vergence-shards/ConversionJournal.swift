@@ -70,20 +70,22 @@ final class ConversionJournal {
         guard let begun = try? JSONDecoder().decode([String: String].self, from: Data(text)) else {
             throw Failure(.usage, "\(path): is broken, so what was begun here is not known; remove the folder")
         }
-        for name in Set(begun.keys).union(settings.keys).sorted() where begun[name] != settings[name] {
-            if name == Self.inputsName {
-                throw Failure(
-                    .usage,
-                    "\(folder): holds an unfinished conversion, and files of its input have changed since it began; "
-                        + "remove the folder and convert again")
-            }
+        var names = Set(begun.keys).union(settings.keys).sorted().filter { begun[$0] != settings[$0] }
+        guard !names.isEmpty else { return }
+        if names == [Self.inputsName] {
             throw Failure(
                 .usage,
-                "\(folder): holds an unfinished conversion with \(Self.shown(name, begun[name])), this one has "
-                    + "\(Self.shown(name, settings[name])); \(remedy)")
+                "\(folder): holds an unfinished conversion, and files of its input have changed since it began; "
+                    + "remove the folder and convert again")
         }
+        // These follow from the others.
+        if names.contains(where: { !Self.derivedNames.contains($0) }) { names.removeAll(where: Self.derivedNames.contains) }
+        let had = names.map { Self.shown($0, begun[$0]) }.joined(separator: ", ")
+        let has = names.map { Self.shown($0, settings[$0]) }.joined(separator: ", ")
+        throw Failure(.usage, "\(folder): holds an unfinished conversion with \(had), this one has \(has); \(remedy)")
     }
 
+    private static let derivedNames = ["items", inputsName]
     static let inputsName = "input-files"
 
     private static func shown(_ name: String, _ value: String?) -> String {

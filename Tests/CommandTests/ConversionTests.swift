@@ -99,7 +99,7 @@ extension CommandTests {
             let before = files(folder, "data")
             let others = [
                 (["--seed", "4"], "seed"), (["--level", "3"], "level"), (["--shard-size", "2"], "shard-size"),
-                (["--size", "32x48"], "size"), (["--split", "val=0.3"], "items"),
+                (["--size", "32x48"], "size"), (["--split", "val=0.3"], "split"),
             ]
             for (more, word) in others {
                 var arguments = Self.synth("data")
@@ -178,6 +178,71 @@ extension CommandTests {
             #expect(files(folder, "a") == files(folder, "whole"))
             try Data("other text".utf8).write(to: URL(fileURLWithPath: folder.file("frames/1010.png")))
             expectOnlyRefusal(try convert("b"), 64, "files of its input have changed")
+        }
+
+        /// Converts and streams an epoch: memory and open files must not grow with the number of records.
+        @Test(.enabled(if: areLongTestsWanted, "long: set VERGENCE_LONG_TESTS=1"))
+        func aHundredThousandRecords() throws {
+            let folder = TemporaryFolder("conversion")
+            func converted(_ name: String, _ count: Int) throws -> (seconds: Double, peak: Int) {
+                let start = monotonicSeconds()
+                let running = try ProcessRunner.Running(
+                    shardsTool,
+                    [
+                        "synth", name, "--pairs", "\(count)", "--size", "16x16", "--seed", "1", "--shard-size", "1",
+                        "--level", "1", "--workers", "2",
+                    ], in: folder.path)
+                var peak = 0
+                _ = running.poll(timeoutSeconds: 600) {
+                    peak = max(peak, Self.kilobytes("VmHWM", running.processIdentifier) ?? 0)
+                    return false
+                }
+                let outcome = running.wait(timeoutSeconds: 600)
+                #expect(outcome.exitCode == 0, "\(outcome.errors)")
+                return (monotonicSeconds() - start, peak)
+            }
+            let few = try converted("few", 10_000)
+            let many = try converted("many", 100_000)
+            // Names and places of records, a few hundred bytes each, but no pictures: those are 3 kB and more each.
+            #expect(many.peak - few.peak < 90_000, "\(few.peak) kB for 10,000, \(many.peak) kB for 100,000")
+
+            let data = try DataSet(path: folder.file("many"))
+            #expect(data.count(.train) == 100_000 && data.manifest.shards.count > 256)
+            let order = try SampleOrder(seed: 3, recordCount: 100_000, lanes: 4, laneBatch: 5)
+            let settings = BatchLoader.Settings(height: 16, width: 16)
+            let loader = BatchLoader(
+                data: data, split: .train, schedule: order.schedule(lanes: [0, 1, 2, 3], steps: 0..<order.stepsPerEpoch),
+                settings: settings)
+            defer { loader.shutDown() }
+            var seen = [Bool](repeating: false, count: 100_000)
+            var early: (memory: Int, files: Int)?
+            let start = monotonicSeconds()
+            var count = 0
+            while let batch = try loader.nextBatch() {
+                for sample in batch.samples { seen[sample.record] = true }
+                count += batch.count
+                loader.recycle(batch)
+                if early == nil && count >= 20_000 {
+                    early = (Self.kilobytes("VmRSS", getpid()) ?? 0, try Files.list("/proc/self/fd").count)
+                }
+            }
+            let seconds = monotonicSeconds() - start
+            let late = (memory: Self.kilobytes("VmRSS", getpid()) ?? 0, files: try Files.list("/proc/self/fd").count)
+            let first = try #require(early)
+            #expect(count == 100_000 && seen.allSatisfy { $0 })
+            #expect(late.files <= first.files + 2, "\(first.files) open files, then \(late.files)")
+            #expect(late.memory < first.memory + 16_000, "\(first.memory) kB, then \(late.memory) kB")
+            print(
+                "converted 10,000 in \(few.seconds) s with \(few.peak) kB, 100,000 in \(many.seconds) s with "
+                    + "\(many.peak) kB; an epoch of 100,000 in \(seconds) s (\(Double(count) / seconds) records/s), "
+                    + "\(first.memory) kB and \(first.files) files after a fifth, \(late.memory) kB and \(late.files) at "
+                    + "the end, \(data.manifest.shards.count) shards")
+        }
+
+        private static func kilobytes(_ name: String, _ process: Int32) -> Int? {
+            let text = try? String(contentsOfFile: "/proc/\(process)/status", encoding: .utf8)
+            let line = text?.split(separator: "\n").first { $0.hasPrefix(name + ":") }
+            return line?.split(separator: " ").compactMap { Int($0) }.first
         }
 
         @Test func salvageMergeSplitReshard() throws {
