@@ -115,8 +115,8 @@ let package = Package(
         .testTarget(
             name: "CommandTests",
             dependencies: [
-                "vergence", "vergence-shards", "launch-probe", "Basics", "Checkpoints", "Shards", "Streaming", "FrameSources",
-                "Heartbeats", "TestSupport",
+                "vergence", "vergence-shards", "launch-probe", "Basics", "Checkpoints", "Shards", "Streaming",
+                "FrameSources", "Heartbeats", "TestSupport",
             ]),
     ],
     swiftLanguageModes: [.v6],

@@ -116,8 +116,8 @@ struct TrainCommand: ParsableCommand {
             [
                 ("threads", threads), ("precision", precision), ("transport", transport),
                 ("checkpoint-every", checkpointEvery),
-                ("keep-checkpoints", keepCheckpoints), ("validate-every", validateEvery), ("samples", samples), ("max-bad-records", maxBadRecords),
-                ("check-nan", checkNaN ? "true" : nil),
+                ("keep-checkpoints", keepCheckpoints), ("validate-every", validateEvery), ("samples", samples),
+                ("max-bad-records", maxBadRecords), ("check-nan", checkNaN ? "true" : nil),
             ]
         }
     }

@@ -235,7 +235,10 @@ private struct FieldSums: Sendable {
             percentiles = [1, 5, 25, 50, 75, 95, 99].map { percent in
                 let rank = Int((Double(total - 1) * percent / 100).rounded())
                 var seen = 0
-                let bucket = ordered.first { seen += $0.value; return seen > rank }
+                let bucket = ordered.first {
+                    seen += $0.value
+                    return seen > rank
+                }
                 let value = bucket.map { Self.value(of: $0.key) } ?? high
                 return FieldStatistics.Percentile(percent: percent, value: min(max(value, low), high))
             }

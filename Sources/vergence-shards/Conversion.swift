@@ -73,7 +73,9 @@ struct Conversion {
         all["lz4"] = ShardTools.compressorVersion
         all["format"] = "\(ShardTools.formatVersion)"
         let stream = HashStream()
-        for item in records { Array("\(item.split.rawValue) \(item.key)\u{0}".utf8).withUnsafeBytes { stream.update($0) } }
+        for item in records {
+            Array("\(item.split.rawValue) \(item.key)\u{0}".utf8).withUnsafeBytes { stream.update($0) }
+        }
         all["items"] = "\(records.count), \(stream.digest)"
         all[ConversionJournal.inputsName] = InputFingerprint.of(inputs, output: output.path)
         self.settings = all

@@ -79,7 +79,9 @@ final class ConversionJournal {
                     + "remove the folder and convert again")
         }
         // These follow from the others.
-        if names.contains(where: { !Self.derivedNames.contains($0) }) { names.removeAll(where: Self.derivedNames.contains) }
+        if names.contains(where: { !Self.derivedNames.contains($0) }) {
+            names.removeAll(where: Self.derivedNames.contains)
+        }
         let had = names.map { Self.shown($0, begun[$0]) }.joined(separator: ", ")
         let has = names.map { Self.shown($0, settings[$0]) }.joined(separator: ", ")
         throw Failure(.usage, "\(folder): holds an unfinished conversion with \(had), this one has \(has); \(remedy)")
@@ -100,7 +102,9 @@ final class ConversionJournal {
         guard ftruncate(descriptor, 0) == 0 else { throw FileError(path: path, action: "write", code: errno) }
         var done = 0
         while done < bytes.count {
-            let count = bytes.withUnsafeBytes { pwrite(descriptor, $0.baseAddress! + done, $0.count - done, off_t(done)) }
+            let count = bytes.withUnsafeBytes {
+                pwrite(descriptor, $0.baseAddress! + done, $0.count - done, off_t(done))
+            }
             if count < 0 && errno == EINTR { continue }
             if count < 0 { throw FileError(path: path, action: "write", code: errno) }
             done += count

@@ -69,7 +69,8 @@ struct Statistics: ParsableCommand {
             Console.show(line)
         }
         guard let percentiles = field.percentiles, let histogram = field.histogram else { return }
-        Console.show("    percentiles " + percentiles.map { "\(text($0.percent)): \(text($0.value))" }.joined(separator: "  "))
+        Console.show(
+            "    percentiles " + percentiles.map { "\(text($0.percent)): \(text($0.value))" }.joined(separator: "  "))
         let most = histogram.map(\.count).max() ?? 1
         for bin in histogram {
             let bar = String(repeating: "#", count: (bin.count * 40 + most - 1) / max(most, 1))

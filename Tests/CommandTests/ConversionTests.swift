@@ -12,7 +12,8 @@ extension CommandTests {
     @Suite(.serialized) struct ConversionTests {
         static let areLongTestsWanted = ProcessInfo.processInfo.environment["VERGENCE_LONG_TESTS"] == "1"
 
-        private static func synth(_ output: String, pairs: Int = 260, _ more: [String] = ["--workers", "2"]) -> [String] {
+        private static func synth(_ output: String, pairs: Int = 260, _ more: [String] = ["--workers", "2"]) -> [String]
+        {
             [
                 "synth", output, "--pairs", "\(pairs)", "--size", "48x64", "--seed", "3", "--split", "val=0.2",
                 "--shard-size", "1",
@@ -59,11 +60,13 @@ extension CommandTests {
                     let workers = ["1", "2", "4"][(trial + again) % 3]
                     let running = try ProcessRunner.Running(
                         shardsTool, Self.synth(name, ["--workers", workers]), in: folder.path)
-                    usleep(UInt32(Double.random(in: 0.05...0.95, using: &generator) * seconds / Double(1 + again) * 1e6))
+                    usleep(
+                        UInt32(Double.random(in: 0.05...0.95, using: &generator) * seconds / Double(1 + again) * 1e6))
                     running.send(SIGKILL)
                     _ = running.wait()
                 }
-                let wasFinished = files(folder, name)["manifest.json"] != nil
+                let wasFinished =
+                    files(folder, name)["manifest.json"] != nil
                     && files(folder, name)["conversion.json"] == nil
                 let outcome = try run(folder, Self.synth(name))
                 if wasFinished {
@@ -103,7 +106,11 @@ extension CommandTests {
             ]
             for (more, word) in others {
                 var arguments = Self.synth("data")
-                if let place = arguments.firstIndex(of: more[0]) { arguments[place + 1] = more[1] } else { arguments += more }
+                if let place = arguments.firstIndex(of: more[0]) {
+                    arguments[place + 1] = more[1]
+                } else {
+                    arguments += more
+                }
                 expectOnlyRefusal(try run(folder, arguments), 64, "unfinished conversion", word, "remove the folder")
                 #expect(files(folder, "data") == before)
             }
@@ -166,7 +173,8 @@ extension CommandTests {
             let whole = try convert("whole")
             #expect(whole.exitCode == 0 && whole.errors.contains("left out: frames/1010.png"), "\(whole.errors)")
             for name in ["a", "b"] {
-                let running = try ProcessRunner.Running(shardsTool, ["convert", "frames", name] + command, in: folder.path)
+                let running = try ProcessRunner.Running(
+                    shardsTool, ["convert", "frames", name] + command, in: folder.path)
                 #expect(running.poll { Files.exists(folder.file("\(name)/train-00000.shard.lz4")) })
                 running.send(SIGKILL)
                 _ = running.wait()
@@ -211,7 +219,8 @@ extension CommandTests {
             let order = try SampleOrder(seed: 3, recordCount: 100_000, lanes: 4, laneBatch: 5)
             let settings = BatchLoader.Settings(height: 16, width: 16)
             let loader = BatchLoader(
-                data: data, split: .train, schedule: order.schedule(lanes: [0, 1, 2, 3], steps: 0..<order.stepsPerEpoch),
+                data: data, split: .train,
+                schedule: order.schedule(lanes: [0, 1, 2, 3], steps: 0..<order.stepsPerEpoch),
                 settings: settings)
             defer { loader.shutDown() }
             var seen = [Bool](repeating: false, count: 100_000)
@@ -250,12 +259,15 @@ extension CommandTests {
             #expect(try run(folder, Self.synth("a.data", pairs: 120)).exitCode == 0)
             let whole = files(folder, "a.data")
             #expect(try run(folder, ["reshard", "a.data", "b.data", "--shard-size", "8"]).exitCode == 0)
-            #expect(try run(folder, ["reshard", "b.data", "c.data", "--shard-size", "1", "--workers", "3"]).exitCode == 0)
+            #expect(
+                try run(folder, ["reshard", "b.data", "c.data", "--shard-size", "1", "--workers", "3"]).exitCode == 0)
             #expect(files(folder, "c.data") == whole)
-            #expect(try run(folder, ["reshard", "b.data", "l.data", "--shard-size", "1", "--level", "9"]).exitCode == 0)
+            #expect(
+                try run(folder, ["reshard", "b.data", "l.data", "--shard-size", "1", "--level", "9"]).exitCode == 0)
             #expect(files(folder, "l.data") == whole)
             expectOnlyRefusal(
-                try run(folder, ["merge", "a.data", "b.data", "-o", "m.data"]), 64, "is a record of a.data and of b.data",
+                try run(folder, ["merge", "a.data", "b.data", "-o", "m.data"]), 64,
+                "is a record of a.data and of b.data",
                 "--prefix")
             #expect(try run(folder, ["merge", "a.data", "b.data", "-o", "m.data", "--prefix"]).exitCode == 0)
             let merged = try DataSet(path: folder.file("m.data"))

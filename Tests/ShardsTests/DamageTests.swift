@@ -90,7 +90,8 @@ import Testing
             bytes.removeSubrange(place..<min(bytes.count, place + draws.integer(1...300)))
         default:
             bytes.insert(
-                contentsOf: (0...draws.integer(0...300)).map { _ in UInt8(truncatingIfNeeded: draws.bits()) }, at: place)
+                contentsOf: (0...draws.integer(0...300)).map { _ in UInt8(truncatingIfNeeded: draws.bits()) }, at: place
+            )
         }
         return bytes
     }
@@ -124,7 +125,12 @@ import Testing
         #expect(problems.count >= 2 && problems.allSatisfy { $0.path == path })
         #expect(problems.contains { $0.record != nil && $0.key != nil })
         for workers in 2...4 { #expect(data.verify(workers: workers) == problems) }
-        try vandalize(path, with: { bytes[40] ^= 1; return bytes }())
+        try vandalize(
+            path,
+            with: {
+                bytes[40] ^= 1
+                return bytes
+            }())
         let one = DataSetStatistics.measure(data, split: nil, workers: 1)
         let encoded = try JSONEncoder.sorted.encode(one.fields)
         #expect(one.problems.isEmpty && one.recordCount == 200)
@@ -160,9 +166,10 @@ import Testing
             }
             let map = (0..<96).map { ($0 + number) % 10 == 0 ? Float.nan : Float(($0 * 7 + number * 3) % 101) / 4 - 5 }
             for value in map { if value.isNaN { unknown += 1 } else { maps.append(Double(value)) } }
-            let fields = views.fields + [
-                .init("disparity", PixelArray(height: 8, width: 12, channels: 1, floats: map))
-            ]
+            let fields =
+                views.fields + [
+                    .init("disparity", PixelArray(height: 8, width: 12, channels: 1, floats: map))
+                ]
             try writer.append(try RecordEncoder().encode(Record(key: views.key, fields: fields)), split: .train)
         }
         try writer.finish()

@@ -62,9 +62,12 @@ import Testing
         }
     }
 
-    @Test func `over a grid, an epoch is a permutation, the same for any ranks, and exact after a stop anywhere`() throws {
+    @Test func `over a grid, an epoch is a permutation, the same for any ranks, and exact after a stop anywhere`()
+        throws
+    {
         for records in [1, 7, 24, 61, 100] {
-            for (lanes, laneBatch) in [(1, 1), (1, 3), (2, 1), (3, 2), (4, 1), (4, 3), (6, 4)] where lanes * laneBatch <= records {
+            for (lanes, laneBatch) in [(1, 1), (1, 3), (2, 1), (3, 2), (4, 1), (4, 3), (6, 4)]
+            where lanes * laneBatch <= records {
                 let order = try SampleOrder(seed: 11, recordCount: records, lanes: lanes, laneBatch: laneBatch)
                 let last = 2 * order.stepsPerEpoch + 1
                 for epoch in 0..<3 {
@@ -96,13 +99,16 @@ import Testing
 
     @Test func `a stand-in depends on seed, epoch and record only, and is spread over all`() {
         let rule = ReplacementRule(seed: 5, recordCount: 40)
-        #expect(ReplacementRule(seed: 5, recordCount: 40).candidate(epoch: 3, record: 7, attempt: 1)
-            == rule.candidate(epoch: 3, record: 7, attempt: 1))
+        #expect(
+            ReplacementRule(seed: 5, recordCount: 40).candidate(epoch: 3, record: 7, attempt: 1)
+                == rule.candidate(epoch: 3, record: 7, attempt: 1))
         let over = { (body: (Int) -> Int) in Set((0..<400).map(body)).count }
         #expect(over { rule.candidate(epoch: $0, record: 7, attempt: 0) } == 40)
         #expect(over { rule.candidate(epoch: 0, record: $0, attempt: 0) } == 40)
         #expect(over { rule.candidate(epoch: 0, record: 7, attempt: $0 % 16) } > 8)
-        #expect(over { ReplacementRule(seed: UInt64($0), recordCount: 40).candidate(epoch: 0, record: 0, attempt: 0) } == 40)
+        #expect(
+            over { ReplacementRule(seed: UInt64($0), recordCount: 40).candidate(epoch: 0, record: 0, attempt: 0) } == 40
+        )
     }
 
     @Test func `epochs and seeds differ, the same seed doesn't`() throws {
