@@ -40,7 +40,7 @@ let package = Package(
         .target(name: "Threads", dependencies: ["CThreads"]),
         // Level 2
         .target(name: "Tensors", dependencies: ["Basics"]),
-        .target(name: "Shards", dependencies: ["Basics", "CLZ4", "CFilters"], exclude: ["FORMAT.md"]),
+        .target(name: "Shards", dependencies: ["Basics", "Threads", "CLZ4", "CFilters"], exclude: ["FORMAT.md"]),
         .target(name: "FrameSources", dependencies: ["Basics", "CImages", "CHDF5", "CTurboJPEG"]),
         .target(name: "Heartbeats", dependencies: ["Basics", "Threads", "CThreads"]),
         .target(name: "Telemetry", dependencies: ["Basics"]),
@@ -116,8 +116,8 @@ let package = Package(
         .testTarget(
             name: "CommandTests",
             dependencies: [
-                "vergence", "vergence-shards", "launch-probe", "Basics", "Checkpoints", "Shards", "FrameSources",
-                "Heartbeats", "TestSupport",
+                "vergence", "vergence-shards", "launch-probe", "Basics", "Checkpoints", "Shards", "Streaming",
+                "FrameSources", "Heartbeats", "TestSupport",
             ]),
     ],
     swiftLanguageModes: [.v6],

@@ -117,13 +117,15 @@ struct TrainCommand: ParsableCommand {
         @Option(help: help("keep-checkpoints")) var keepCheckpoints: String?
         @Option(help: help("validate-every")) var validateEvery: String?
         @Option(help: help("samples")) var samples: String?
+        @Option(help: help("max-bad-records")) var maxBadRecords: String?
         @Flag(name: .customLong("check-nan"), help: help("check-nan")) var checkNaN = false
 
         var given: [(String, String?)] {
             [
                 ("threads", threads), ("precision", precision), ("transport", transport),
                 ("checkpoint-every", checkpointEvery),
-                ("keep-checkpoints", keepCheckpoints), ("validate-every", validateEvery), ("samples", samples), ("check-nan", checkNaN ? "true" : nil),
+                ("keep-checkpoints", keepCheckpoints), ("validate-every", validateEvery), ("samples", samples),
+                ("max-bad-records", maxBadRecords), ("check-nan", checkNaN ? "true" : nil),
             ]
         }
     }

@@ -1,6 +1,7 @@
 import Basics
 import Collectives
 import Foundation
+import Streaming
 import Telemetry
 import Training
 
@@ -14,6 +15,9 @@ final class TrainingConsole: TrainingObserver {
     private var epochTable: MetricsCSV?
     private var rankTable: MetricsCSV?
     private var laneTable: MetricsCSV?
+    private var badTable: MetricsCSV?
+    private var badRecords: Set<Int> = []
+    private var resumeBelow: Int?
     private var stragglers = StragglerWatch()
     private var validationColumns: [String] = []
 
@@ -36,7 +40,7 @@ final class TrainingConsole: TrainingObserver {
         let old =
             (try? Files.read(folder.machinePath, limit: 1 << 20)).map { String(decoding: $0, as: UTF8.self) } ?? ""
         try AtomicFileWriter.write(old + text, to: folder.machinePath)
-        let resumeBelow = isResumed ? step + 1 : nil
+        resumeBelow = isResumed ? step + 1 : nil
         stepTable = try MetricsCSV(
             path: folder.stepsPath,
             columns: ["step", "epoch"] + losses
@@ -55,6 +59,28 @@ final class TrainingConsole: TrainingObserver {
         laneTable = try MetricsCSV(
             path: folder.lanesPath, columns: ["step", "lane", "rank", "hash"], resumeBelow: resumeBelow)
         validationColumns = validation
+        // Most runs need none, but one that is resumed may have one.
+        if isResumed && Files.exists(folder.badRecordsPath) { try openBadTable() }
+    }
+
+    private func openBadTable() throws {
+        badTable = try MetricsCSV(
+            path: folder.badRecordsPath, columns: ["step", "epoch", "rank", "record", "replacement", "problem"],
+            resumeBelow: resumeBelow)
+    }
+
+    /// Each is named once on the console, and in the table whenever its turn comes.
+    private func tell(_ record: ReplacedRecord, _ rank: Int, _ step: Int) throws {
+        if badTable == nil { try openBadTable() }
+        try badTable?.append([
+            CSVCell(step), CSVCell(record.epoch + 1), CSVCell(rank), CSVCell(record.record),
+            CSVCell(record.replacement), CSVCell(record.problem),
+        ])
+        if badRecords.insert(record.record).inserted {
+            remark(
+                "step \(step): bad record \(badRecords.count) of at most \(configuration.maxBadRecords), record "
+                    + "\(record.replacement) stands in for it: \(record.problem)")
+        }
     }
 
     /// What of the environment may be written down: what changes speed or bits, and whose job it was. No more, because
@@ -114,6 +140,9 @@ final class TrainingConsole: TrainingObserver {
                 ])
             }
         }
+        for rank in report.ranks {
+            for record in rank.replaced { try tell(record, rank.rank, report.step) }
+        }
         if let line = stragglers.line(after: report) { remark(line) }
     }
 
@@ -126,6 +155,9 @@ final class TrainingConsole: TrainingObserver {
     }
 
     func ended() {
+        if !badRecords.isEmpty {
+            remark("\(badRecords.count) damaged training records were replaced; see \(folder.badRecordsPath)")
+        }
         progress?.finish()
     }
 }

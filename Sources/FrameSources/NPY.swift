@@ -37,7 +37,11 @@ public enum NPY {
         case "<u2": (stored, element) = (2, .uint16)
         case "<f4": (stored, element) = (4, .float32)
         case "<f8": (stored, element) = (8, .float32)
-        default: throw CodecError("an NPY of type \(header.type); save it as uint8, uint16, float32 or float64")
+        default:
+            // A stranger's text may have line ends, and any length.
+            let type = header.type.unicodeScalars.prefix(20)
+                .map { $0.properties.generalCategory == .control ? "?" : String($0) }.joined()
+            throw CodecError("an NPY of type '\(type)'; save it as uint8, uint16, float32 or float64")
         }
         let count = height * width * channels
         let offset = start + headerCount

@@ -89,7 +89,7 @@ public final class DataSet: Sendable {
         return cache.keep(try openShard(number), as: number)
     }
 
-    private func openShard(_ number: Int) throws -> ShardReader {
+    func openShard(_ number: Int) throws -> ShardReader {
         let summary = manifest.shards[number]
         let shard = try ShardReader(path: path + "/" + summary.name)
         guard shard.byteCount == summary.byteCount, shard.recordCount == summary.recordCount,
@@ -101,43 +101,5 @@ public final class DataSet: Sendable {
                     + "the manifest says \(summary.recordCount) in \(summary.byteCount) with \(summary.indexHash)")
         }
         return shard
-    }
-
-    /// Reads everything: opens every shard, decodes every record, recomputes every checksum.
-    /// - Parameter progress: Called after each shard with the number done.
-    /// - Returns: One line per problem; empty if the data set is whole.
-    public func verify(progress: (Int) -> Void = { _ in }) -> [ShardError] {
-        var problems: [ShardError] = []
-        var keys: Set<String> = []
-        for (number, summary) in manifest.shards.enumerated() {
-            let shardPath = path + "/" + summary.name
-            do {
-                let shard = try openShard(number)
-                problems += shard.verify()
-                let hash = try shard.hashOfFile()
-                if hash != summary.hash {
-                    problems.append(
-                        ShardError(path: shardPath, "the file hashes to \(hash), the manifest says \(summary.hash)"))
-                }
-                for record in 0..<shard.recordCount where !keys.insert(shard.key(record)).inserted {
-                    problems.append(
-                        ShardError(
-                            path: shardPath, record: record, key: shard.key(record), "another record has this key"))
-                }
-            } catch {
-                problems.append(ShardError.wrapping(error, path: shardPath))
-            }
-            progress(number + 1)
-        }
-        return problems
-    }
-
-    /// Opens and verifies the data set at `path`, manifest included.
-    public static func verify(path: String, progress: (Int) -> Void = { _ in }) -> [ShardError] {
-        do {
-            return try DataSet(path: path).verify(progress: progress)
-        } catch {
-            return [ShardError.wrapping(error, path: path)]
-        }
     }
 }

@@ -2,8 +2,9 @@ import Basics
 import Glibc
 
 /// Writes a data set: shards of about equal size for each split, then the manifest. Until `finish` has returned there
-/// is no manifest and therefore no data set; without `finish`, the shards that were written are removed again.
-/// A conversion that was killed leaves shards behind; the next one into the same folder removes them.
+/// is no manifest and therefore no data set; without `finish`, the shards that were written are removed again, unless
+/// `suspend` leaves those that are complete. A conversion that was killed leaves shards behind; the next one into the
+/// same folder goes on behind those that it is given (`FinishedShard`) and removes the others.
 ///
 /// What is written depends on the records, their order and the settings only. Records are appended in order by one
 /// thread; encode them on others with `RecordEncoder`.
@@ -14,7 +15,7 @@ public final class DataSetWriter {
     private var open: [Split: ShardWriter] = [:]
     private var finished: [Split: [ShardSummary]] = [:]
     private var keys: Set<String> = []
-    private var fields: [String: Manifest.FieldSummary] = [:]
+    private var tally = FieldTally()
     private var isFinished = false
 
     public static let defaultShardByteCount = 64 << 20
@@ -24,10 +25,11 @@ public final class DataSetWriter {
     ///   - targetShardByteCount: A shard ends before the record that would take it past this size (a larger record
     ///     gets a shard of its own).
     ///   - provenance: Layout and options, for readers. Must not hold times, hosts or absolute paths.
+    ///   - keeping: Shards in the folder to go on behind; of each split those from number 0 on, in order.
     /// - Throws: `ShardError` (64) if the folder holds a data set already, `FileError`.
     public init(
         path: String, targetShardByteCount: Int = DataSetWriter.defaultShardByteCount,
-        provenance: [String: String] = [:]
+        provenance: [String: String] = [:], keeping: [FinishedShard] = []
     ) throws {
         precondition(targetShardByteCount > 0)
         self.path = path
@@ -39,9 +41,37 @@ public final class DataSetWriter {
                 exitCode: .usage)
         }
         try Files.createFolder(path)
-        // A conversion that was killed leaves shards without a manifest, which are of no use to anybody: a second run
-        // gives the same folder as an undisturbed first one.
-        for name in try Files.list(path) where Self.isShardName(name) { unlink(path + "/" + name) }
+        for shard in keeping {
+            precondition(shard.number == finished[shard.split, default: []].count, "\(shard.summary.name) out of turn")
+            finished[shard.split, default: []].append(shard.summary)
+            for field in shard.fields { tally.add(field) }
+            for key in shard.keys where !keys.insert(key).inserted {
+                throw ShardError(path: path + "/" + shard.summary.name, key: key, "another record has this key")
+            }
+        }
+        // A conversion that was killed leaves shards without a manifest, which are of no use to anybody else: a second
+        // run gives the same folder as an undisturbed first one.
+        try Self.removeOthers(in: path, than: keeping.map(\.summary.name))
+    }
+
+    /// Removes files in a folder that a writer made, finished or not, other than `names`.
+    public static func removeOthers(in folder: String, than names: [String]) throws {
+        let kept = Set(names)
+        for name in try Files.list(folder) where isShardName(name) && !kept.contains(name) {
+            unlink(folder + "/" + name)
+        }
+    }
+
+    /// `train-00000.shard.lz4`
+    static func shardName(_ split: Split, _ number: Int) -> String {
+        let digits = String(number)
+        return "\(split.rawValue)-\(String(repeating: "0", count: max(0, 5 - digits.count)))\(digits)\(extensionName)"
+    }
+
+    /// The split that a shard of this name belongs to where there is no manifest to say so.
+    static func split(ofShardName name: String) -> Split? {
+        isShardName(name) && name.hasSuffix(extensionName)
+            ? Split.allCases.first { name.hasPrefix($0.rawValue + "-") } : nil
     }
 
     /// Whether a writer makes files of this name, finished (`train-00000.shard.lz4`) or not (`….partial` behind it).
@@ -54,7 +84,7 @@ public final class DataSetWriter {
         return end == extensionName || end.hasSuffix(".partial")
     }
 
-    private static let extensionName = ".shard.lz4"
+    static let extensionName = ".shard.lz4"
 
     deinit { abandon() }
 
@@ -76,7 +106,7 @@ public final class DataSetWriter {
             writer = try self.writer(split)
         }
         try writer.append(record)
-        for field in record.fields { summarize(field) }
+        for field in record.fields { tally.add(field) }
     }
 
     /// Closes the shards and publishes the manifest.
@@ -91,7 +121,7 @@ public final class DataSetWriter {
         let manifest = Manifest(
             shards: Split.allCases.flatMap { finished[$0] ?? [] },
             splits: finished.mapValues { $0.map(\.name) },
-            fields: fields.values.sorted { $0.name < $1.name }, provenance: provenance)
+            fields: tally.summaries, provenance: provenance)
         try AtomicFileWriter.write(manifest.encoded(), to: path + "/" + Manifest.fileName)
         isFinished = true
         return manifest
@@ -106,11 +136,19 @@ public final class DataSetWriter {
         for summary in finished.values.joined() { unlink(path + "/" + summary.name) }
     }
 
+    /// Leaves the shards that are complete, for a later writer to go on behind; returns how many there are.
+    @discardableResult
+    public func suspend() -> Int {
+        guard !isFinished else { return 0 }
+        isFinished = true
+        for writer in open.values { writer.abandon() }
+        open = [:]
+        return finished.values.reduce(0) { $0 + $1.count }
+    }
+
     private func writer(_ split: Split) throws -> ShardWriter {
         if let writer = open[split] { return writer }
-        let number = String(finished[split]?.count ?? 0)
-        let digits = String(repeating: "0", count: max(0, 5 - number.count)) + number
-        let writer = try ShardWriter(path: "\(path)/\(split.rawValue)-\(digits)\(Self.extensionName)")
+        let writer = try ShardWriter(path: path + "/" + Self.shardName(split, finished[split]?.count ?? 0))
         open[split] = writer
         return writer
     }
@@ -118,27 +156,5 @@ public final class DataSetWriter {
     private func close(_ split: Split) throws {
         guard let writer = open.removeValue(forKey: split) else { return }
         finished[split, default: []].append(try writer.finish())
-    }
-
-    private func summarize(_ field: FieldDescription) {
-        guard var summary = fields[field.name] else {
-            fields[field.name] = Manifest.FieldSummary(
-                name: field.name, elements: [field.element], channels: [field.channels], recordCount: 1,
-                heights: field.height...field.height, widths: field.width...field.width, byteCount: field.byteCount,
-                storedByteCount: field.storedByteCount)
-            return
-        }
-        if !summary.elements.contains(field.element) {
-            summary.elements = (summary.elements + [field.element]).sorted { $0.rawValue < $1.rawValue }
-        }
-        if !summary.channels.contains(field.channels) {
-            summary.channels = (summary.channels + [field.channels]).sorted()
-        }
-        summary.recordCount += 1
-        summary.heights = min(summary.heights.lowerBound, field.height)...max(summary.heights.upperBound, field.height)
-        summary.widths = min(summary.widths.lowerBound, field.width)...max(summary.widths.upperBound, field.width)
-        summary.byteCount += field.byteCount
-        summary.storedByteCount += field.storedByteCount
-        fields[field.name] = summary
     }
 }

@@ -21,9 +21,10 @@ public final class RecordDecoder {
     private let pixels = ScratchBuffer()
     // The record that was loaded last.
     private var path = ""
-    private var number = 0
+    private var number: Int?
     private var entry = ShardReader.Entry()
     private var header = RecordHeader(key: "", fields: [])
+    private var headerByteCount = 0
 
     /// What `load` and the decoding of fields add their time to; nil (at first) measures nothing.
     public var times: DecodeTimes?
@@ -51,24 +52,32 @@ public final class RecordDecoder {
     /// Reads record `number`'s stored bytes, verifies them and its header. Fields are decoded on request.
     /// - Throws: `ShardError`, `FileError`.
     public func load(_ shard: ShardReader, _ number: Int) throws {
-        path = shard.path
+        try load(shard.file, shard.entries[number], number, key: shard.key(number))
+    }
+
+    /// - Parameter key: what the index says; nil if there is none that could be believed. The entry then says where the
+    ///   record lies and how long its header is, and the rest is taken from the record.
+    func load(_ file: ShardFile, _ place: ShardReader.Entry, _ number: Int?, key: String?) throws {
+        path = file.path
         self.number = number
-        entry = shard.entries[number]
+        entry = place
         header = RecordHeader(key: "", fields: [])
         let bytes = stored.bytes(entry.storedByteCount)
-        try timed(\.read) { try shard.read(bytes, at: entry.byteOffset) }
+        try timed(\.read) { try file.read(bytes, at: entry.byteOffset) }
         let found = timed(\.hash) { Hash.xxh64(UnsafeRawBufferPointer(bytes)) }
+        if key == nil { entry.hash = found }
         guard found == entry.hash else {
             throw error(
                 "stored bytes hash to \(Hash.hexadecimal(found)), the index says \(Hash.hexadecimal(entry.hash))",
-                key: shard.key(number))
+                key: key)
         }
         // The header's own size stands in its LZ4 frame; the limit comes first.
         let frame = UnsafeRawBufferPointer(rebasing: bytes[0..<entry.headerStoredByteCount])
         guard frame.count >= LZ4Frame.minimumByteCount else { throw error("its header frame is cut off") }
         let size = UInt64(littleEndian: frame.loadUnaligned(fromByteOffset: 6, as: UInt64.self))
         guard size <= UInt64(ShardLimits.recordHeaderBytes) else { throw error("its header claims \(size) bytes") }
-        let target = headerBytes.bytes(Int(size))
+        headerByteCount = Int(size)
+        let target = headerBytes.bytes(headerByteCount)
         try decode(frame, into: target, at: 0)
         do {
             header = try RecordHeader(
@@ -76,11 +85,37 @@ public final class RecordDecoder {
         } catch {
             throw self.error(error.text)
         }
-        let decoded = header.decodedByteCount(headerByteCount: Int(size))
-        guard decoded == entry.decodedByteCount, header.key == shard.key(number) else {
+        let decoded = header.decodedByteCount(headerByteCount: headerByteCount)
+        if key == nil { entry.decodedByteCount = decoded }
+        guard decoded == entry.decodedByteCount, key == nil || header.key == key else {
             let problem = "its header (\(decoded) bytes) and the index (\(entry.decodedByteCount) bytes) disagree"
             throw error(problem)
         }
+    }
+
+    /// The loaded record as it stands in the shard, verified: every field decodes to its hash.
+    public func encodedRecord() throws -> EncodedRecord {
+        try verifyLoaded()
+        return EncodedRecord(
+            key: header.key, fields: fields, bytes: Array(stored.bytes(entry.storedByteCount)),
+            headerStoredByteCount: entry.headerStoredByteCount, decodedByteCount: entry.decodedByteCount,
+            hash: entry.hash)
+    }
+
+    /// The same under another key: the header is written anew, the fields stay as they are.
+    /// - Throws: `ShardError` also if `key` cannot be one.
+    public func encodedRecord(key: String, level: Int) throws -> EncodedRecord {
+        try verifyLoaded()
+        guard RecordHeader.isValid(key, limit: ShardLimits.keyBytes) else {
+            throw error("its new key '\(ShardError.printable(key))' is not 1…\(ShardLimits.keyBytes) plain bytes")
+        }
+        let head = RecordHeader(key: key, fields: header.fields).encoded()
+        var bytes = head.withUnsafeBytes { LZ4Frame.encode($0, level: level) }
+        let headerStoredByteCount = bytes.count
+        bytes += stored.bytes(entry.storedByteCount)[entry.headerStoredByteCount...]
+        return EncodedRecord(
+            key: key, fields: fields, bytes: bytes, headerStoredByteCount: headerStoredByteCount,
+            decodedByteCount: header.decodedByteCount(headerByteCount: head.count), hash: Hash.xxh64(bytes))
     }
 
     public func index(ofField name: String) -> Int? { header.fields.firstIndex { $0.name == name } }
@@ -145,8 +180,7 @@ public final class RecordDecoder {
     func verifyLoaded() throws {
         let bytes = stored.bytes(entry.storedByteCount)
         let frame = UnsafeRawBufferPointer(rebasing: bytes[0..<entry.headerStoredByteCount])
-        let size = Int(UInt64(littleEndian: frame.loadUnaligned(fromByteOffset: 6, as: UInt64.self)))
-        try decode(frame, into: headerBytes.bytes(size), at: 0, checkContent: true)
+        try decode(frame, into: headerBytes.bytes(headerByteCount), at: 0, checkContent: true)
         for (index, field) in header.fields.enumerated() {
             try decodeField(index, into: pixels.bytes(field.shape.byteCount), checkContent: true)
         }

@@ -77,8 +77,9 @@ struct RecordHeader: Equatable {
         return bytes
     }
 
-    /// Reads a header that somebody else wrote. `storedByteCount`: what is left for the fields' frames.
-    init(decoding bytes: UnsafeRawBufferPointer, fieldsStoredByteCount: Int) throws(Problem) {
+    /// Reads a header that somebody else wrote. `fieldsStoredByteCount`: what is left for the fields' frames, which must
+    /// fill it, unless `isWhole` is false.
+    init(decoding bytes: UnsafeRawBufferPointer, fieldsStoredByteCount: Int, isWhole: Bool = true) throws(Problem) {
         do {
             var cursor = ByteCursor(bytes)
             guard try cursor.take(4).elementsEqual(ShardLayout.recordMark) else {
@@ -108,7 +109,7 @@ struct RecordHeader: Equatable {
                 }
                 fields.append(field)
             }
-            guard left == 0 else { throw Problem("\(left) stored bytes belong to no field") }
+            guard left == 0 || !isWhole else { throw Problem("\(left) stored bytes belong to no field") }
             guard names.remaining < 8, try names.take(names.remaining).allSatisfy({ $0 == 0 }) else {
                 throw Problem("padding of the record header is not zero")
             }

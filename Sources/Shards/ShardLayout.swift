@@ -1,4 +1,5 @@
 import Basics
+import CLZ4
 
 /// Numbers of the shard format, version 1. FORMAT.md beside this file is the specification.
 enum ShardLayout {
@@ -83,8 +84,15 @@ public struct ShardError: ExitCoding, Equatable {
     }
 
     /// Text of strangers for one line of output: control characters replaced, length bounded.
-    static func printable(_ text: String) -> String {
+    public static func printable(_ text: String) -> String {
         let clean = text.unicodeScalars.prefix(100).map { $0.properties.generalCategory == .control ? "?" : String($0) }
         return clean.joined() + (text.unicodeScalars.count > 100 ? "…" : "")
     }
+}
+
+/// What decides a shard's bytes besides its records and settings.
+public enum ShardTools {
+    /// Version of the LZ4 library; others may compress the same bytes into other ones.
+    public static let compressorVersion = String(cString: LZ4_versionString())
+    public static let formatVersion = Int(ShardLayout.version)
 }

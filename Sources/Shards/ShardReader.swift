@@ -59,9 +59,8 @@ public final class ShardReader: Sendable {
 
     deinit { close(descriptor) }
 
-    func read(_ target: UnsafeMutableRawBufferPointer, at byteOffset: Int) throws {
-        try ShardFile(path: path, descriptor: descriptor, byteCount: byteCount).read(target, at: byteOffset)
-    }
+    /// Must not be used longer than this reader lives.
+    var file: ShardFile { ShardFile(path: path, descriptor: descriptor, byteCount: byteCount) }
 
     /// Record `number`, verified. For many records keep a `RecordDecoder`.
     public func record(_ number: Int) throws -> Record {
@@ -72,10 +71,11 @@ public final class ShardReader: Sendable {
 
     /// Decodes every record and recomputes every checksum of the open shard.
     /// - Returns: One line per problem; empty if the shard is whole.
-    public func verify() -> [ShardError] {
+    public func verify() -> [ShardError] { verify(0..<recordCount, RecordDecoder()) }
+
+    func verify(_ records: Range<Int>, _ decoder: RecordDecoder) -> [ShardError] {
         var problems: [ShardError] = []
-        let decoder = RecordDecoder()
-        for number in 0..<recordCount {
+        for number in records {
             do {
                 try decoder.load(self, number)
                 try decoder.verifyLoaded()
@@ -93,7 +93,7 @@ public final class ShardReader: Sendable {
         var offset = 0
         while offset < byteCount {
             let piece = scratch.bytes(min(1 << 20, byteCount - offset))
-            try read(piece, at: offset)
+            try file.read(piece, at: offset)
             stream.update(UnsafeRawBufferPointer(piece))
             offset += piece.count
         }

@@ -22,6 +22,8 @@ public final class BatchLoader: @unchecked Sendable {
         public var augmentation = AugmentationSettings.off
         /// Key of the augmentation.
         public var seed: UInt64 = 0
+        /// Whether another record stands in for a damaged one (`ReplacementRule`). Otherwise damage is an error.
+        public var replacesDamaged = false
         /// Is told which record is being read.
         public var board: StatusBoard?
 
@@ -88,6 +90,8 @@ private final class LoaderCore: @unchecked Sendable {
     let schedule: LaneSchedule
     private let decoder: SampleDecoder
     private let prefetch: Int
+    /// nil: damage is an error.
+    private let rule: ReplacementRule?
     // All below is under the mutex.
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     private let condition: UnsafeMutablePointer<pthread_cond_t>
@@ -101,6 +105,8 @@ private final class LoaderCore: @unchecked Sendable {
     init(data: DataSet, split: Split, schedule: LaneSchedule, settings: BatchLoader.Settings) {
         self.schedule = schedule
         prefetch = settings.prefetch
+        rule =
+            settings.replacesDamaged ? ReplacementRule(seed: settings.seed, recordCount: data.count(split)) : nil
         decoder = SampleDecoder(
             data: data, split: split, height: settings.height, width: settings.width,
             fields: settings.fields, augmentation: settings.augmentation, seed: settings.seed, board: settings.board)
@@ -132,8 +138,17 @@ private final class LoaderCore: @unchecked Sendable {
                 batch.step = task.step
                 batch.lane = task.lane
                 batch.samples = task.samples
+                batch.replaced = []
                 for (position, sample) in task.samples.enumerated() {
-                    try decoder.decode(sample, position: position, into: batch)
+                    do {
+                        try decoder.decode(sample, position: position, into: batch)
+                    } catch let problem as ShardError where problem.exitCode == .badData {
+                        guard let rule else { throw problem }
+                        batch.replaced.append(
+                            try rule.replace(sample, damagedBy: problem) {
+                                try decoder.decode($0, position: position, into: batch)
+                            })
+                    }
                 }
                 return batch
             }

@@ -7,6 +7,8 @@ public final class LaneBatch: @unchecked Sendable {
     public internal(set) var step = 0
     public internal(set) var lane = 0
     public internal(set) var samples: [SampleOrder.Sample] = []
+    /// Those of `samples` that others stand in for.
+    public internal(set) var replaced: [ReplacedRecord] = []
     public let height: Int
     public let width: Int
     private let capacity: Int

@@ -35,12 +35,16 @@ struct EpochEvaluator {
             network: network, state: state, batch: batch, height: data.height, width: data.width,
             kernels: kernels)
         let feed = NetworkFeed(network) { calibrator.input($0) }
+        // As in training, damage costs a record there, not the run.
+        var settings = data.loaderSettings(data.inputFields, board: communication.board)
+        settings.seed = configuration.seed
+        settings.replacesDamaged = configuration.maxBadRecords > 0
         let loader = BatchLoader(
             data: data.dataSet, split: .train,
             schedule: .sequential(
                 records: 0..<(laneCount * batch), batch: batch,
                 part: communicator.rank, of: communicator.worldSize),
-            settings: data.loaderSettings(data.inputFields, board: communication.board))
+            settings: settings)
         defer { loader.shutDown() }
         var rows: [(index: Int, values: [Double])] = []
         while let batch = try loader.nextBatch() {

@@ -55,6 +55,7 @@ public struct RunConfiguration: Sendable, Equatable {
     public var transport = Transport.float32
     public var checkpointEvery = 200
     public var keepCheckpoints = 2
+    public var maxBadRecords = 0
     public var validateEvery = 1
     public var samples = 4
     public var checkNaN = false
@@ -151,6 +152,9 @@ extension RunConfiguration {
         integer(
             "validate-every", "records", "epochs between validations", \.validateEvery, 1...Int.max, mayChange: true),
         integer("samples", "records", "validation pairs drawn as pictures", \.samples, 0...64, mayChange: true),
+        integer(
+            "max-bad-records", "records", "damaged training records that others may stand in for", \.maxBadRecords,
+            0...1_000_000_000, mayChange: true),
         boolean("check-nan", "debugging", "look at every result; name the first bad node", \.checkNaN, mayChange: true),
     ]
 

@@ -11,6 +11,8 @@ public struct RunFolder: Sendable {
     public var metricsPath: String { path + "/metrics.csv" }
     public var stepsPath: String { path + "/steps.csv" }
     /// A row per step and rank: where its time went.
+    /// Training records that others stood in for.
+    public var badRecordsPath: String { path + "/bad_records.csv" }
     public var ranksPath: String { path + "/ranks.csv" }
     /// A row per step and lane: the checksum of what it gave.
     public var lanesPath: String { path + "/lanes.csv" }

@@ -1,6 +1,7 @@
 import Basics
 import Collectives
 import Kernels
+import Streaming
 
 /// What a rank tells the others about a step: that its state is theirs, what its lanes gave, where its time went.
 public struct RankStep: Sendable, Equatable {
@@ -13,6 +14,8 @@ public struct RankStep: Sendable, Equatable {
     /// First lane of the rank, and a checksum of each lane's gradients, batch statistics and losses.
     public let firstLane: Int
     public let laneHashes: [UInt64]
+    /// Damaged records that the rank came upon.
+    public var replaced: [ReplacedRecord] = []
 
     /// What the other ranks would have waited for.
     public var busySeconds: Double { computeSeconds + dataWaitSeconds }
@@ -52,7 +55,8 @@ public final class StepJournal {
 
     /// Keeps what this rank has to say about a step (counted from 1) until the next one begins.
     public func record(
-        step: Int, computeSeconds: Double, dataWaitSeconds: Double, communicationSeconds: Double, laneHashes: [UInt64]
+        step: Int, computeSeconds: Double, dataWaitSeconds: Double, communicationSeconds: Double, laneHashes: [UInt64],
+        replaced: [ReplacedRecord] = []
     ) {
         pending.removeAll(keepingCapacity: true)
         pending.appendLittleEndian(UInt64(step))
@@ -61,7 +65,15 @@ public final class StepJournal {
             pending.appendLittleEndian(seconds.bitPattern)
         }
         pending.appendLittleEndian(UInt32(firstLane))
+        pending.appendLittleEndian(UInt32(laneHashes.count))
         for hash in laneHashes { pending.appendLittleEndian(hash) }
+        for record in replaced {
+            let problem = record.problem.utf8.prefix(ReplacedRecord.problemByteLimit)
+            for number in [record.epoch, record.record, record.replacement, problem.count] {
+                pending.appendLittleEndian(UInt64(number))
+            }
+            pending += problem
+        }
     }
 
     /// Sends it, if there is something to say. All ranks do so at the same place.
@@ -89,11 +101,21 @@ public final class StepJournal {
                 for _ in 0..<3 { seconds.append(Double(bitPattern: try cursor.integer())) }
                 let firstLane = Int(try cursor.integer(UInt32.self))
                 var hashes: [UInt64] = []
-                while cursor.remaining > 0 { hashes.append(try cursor.integer()) }
+                let hashCount = Int(try cursor.integer(UInt32.self))
+                for _ in 0..<hashCount { hashes.append(try cursor.integer()) }
+                var replaced: [ReplacedRecord] = []
+                while cursor.remaining > 0 {
+                    let numbers = try (0..<4).map { _ in Int(try cursor.integer(UInt64.self)) }
+                    let problem = String(decoding: try cursor.take(numbers[3]), as: UTF8.self)
+                    replaced.append(
+                        ReplacedRecord(
+                            epoch: numbers[0], record: numbers[1], replacement: numbers[2], problem: problem))
+                }
                 report.append(
                     RankStep(
                         rank: rank, host: hosts[rank], computeSeconds: seconds[0], dataWaitSeconds: seconds[1],
-                        communicationSeconds: seconds[2], firstLane: firstLane, laneHashes: hashes))
+                        communicationSeconds: seconds[2], firstLane: firstLane, laneHashes: hashes,
+                        replaced: replaced))
             }
         }
         if totals.contains(where: { $0 != totals[0] }) { throw try difference(after: step) }

@@ -50,6 +50,8 @@ public final class TrainingSession {
     private let board: StatusBoard?
     private(set) var position = RunPosition()
     private var remarks: [String] = []
+    /// Damaged training records that any rank has come upon. The same on all ranks.
+    private var damaged: Set<Int> = []
     public let totalSteps: Int
 
     private var isFirst: Bool { communication.communicator.rank == 0 }
@@ -227,7 +229,7 @@ public final class TrainingSession {
                 // What was said about the last step.
                 journal.send()
                 try communication.waitForAll()
-                if let report = try journal.collect() { try observer?.finished(report) }
+                if let report = try journal.collect() { try take(report) }
                 try writeTrace()
                 return isEnd ? .finished : .interrupted
             }
@@ -251,8 +253,23 @@ public final class TrainingSession {
         var settings = data.loaderSettings(data.trainingFields, board: board)
         settings.augmentation = augmentation
         settings.seed = configuration.seed
+        settings.replacesDamaged = configuration.maxBadRecords > 0
         return BatchLoader(
             data: data.dataSet, split: .train, schedule: order.schedule(lanes: lanes, steps: steps), settings: settings)
+    }
+
+    /// What all ranks say about a step, one step late.
+    /// - Throws: `Failure` (bad data) on every rank if there is more damage than allowed.
+    private func take(_ report: RanksReport) throws {
+        try observer?.finished(report)
+        for record in report.ranks.flatMap(\.replaced) where damaged.insert(record.record).inserted {
+            guard damaged.count <= configuration.maxBadRecords else {
+                throw Failure(
+                    .badData,
+                    "step \(report.step): \(damaged.count) damaged training records, \(configuration.maxBadRecords) "
+                        + "allowed, the last one: \(record.problem), or raise --max-bad-records")
+            }
+        }
     }
 
     private func writeTrace() throws {
@@ -267,8 +284,10 @@ public final class TrainingSession {
         let waitBefore = loader.waitSeconds
         exchange.step = position.step + 1
         journal.send()
+        var replaced: [ReplacedRecord] = []
         for _ in lanes {
             let batch = try compute(loader) { exchange.nodeFinished($0) }
+            replaced += batch.replaced
             loader.recycle(batch)
             exchange.laneFinished()
         }
@@ -277,7 +296,7 @@ public final class TrainingSession {
         try traced(.waitForExchange, step: position.step + 1) { try exchange.finish() }
         let communicated = monotonicSeconds()
         board?.enter(.update)
-        if let report = try journal.collect() { try observer?.finished(report) }
+        if let report = try journal.collect() { try take(report) }
 
         let layout = engine.layout
         let mean = exchange.mean
@@ -313,7 +332,8 @@ public final class TrainingSession {
         let dataWait = loader.waitSeconds - waitBefore
         journal.record(
             step: position.step, computeSeconds: computed - start - dataWait, dataWaitSeconds: dataWait,
-            communicationSeconds: communicated - computed, laneHashes: exchange.laneHashes)
+            communicationSeconds: communicated - computed, laneHashes: exchange.laneHashes,
+            replaced: replaced)
         try observer?.finished(
             StepReport(
                 step: position.step, totalSteps: totalSteps, stepsPerEpoch: order.stepsPerEpoch,

@@ -5,26 +5,80 @@ import Shards
 import Synchronization
 import Threads
 
-/// From the items of a source to a data set: workers load, resize and encode; this thread writes in the items' order.
+/// From items to a data set: workers load, resize and encode; this thread writes in the items' order.
 ///
 /// Worker w handles items w, w + n, w + 2n, … and hands them over through a queue of its own, so the order needs no
-/// sorting and memory is bounded: what is written does not depend on the number of workers.
+/// sorting and memory is bounded: what is written does not depend on the number of workers. A run that was killed is
+/// continued by the same command: shards that are complete are verified and kept, the rest is made again.
 struct Conversion {
-    let items: [FrameItem]
-    let size: Size?
-    let rules: [SplitRule]
+    /// A record to be.
+    struct Item: Sendable {
+        let key: String
+        let split: Split
+        /// Reads and encodes it; `onlyChecking` reads it only, and returns nil.
+        let produce: @Sendable (_ onlyChecking: Bool) throws -> EncodedRecord?
+    }
+
+    let items: [Item]
     let output: OutputFolder
     let workerCount: Int
     let shardByteCount: Int
-    let level: Int
     /// Broken items that may be left out.
     let maxBad: Int
     let provenance: [String: String]
+    /// What else decides the bytes: must be the same for an interrupted run to be continued.
+    let settings: [String: String]
+    let unit: String
 
     struct Outcome {
         let manifest: Manifest
         let badCount: Int
         let seconds: Double
+    }
+
+    /// Pictures of a source.
+    /// - Parameter inputs: files or folders that the items come from; a changed one forbids to continue.
+    init(
+        items: [FrameItem], size: Size?, rules: [SplitRule], output: OutputFolder, workerCount: Int,
+        shardByteCount: Int, level: Int, maxBad: Int, provenance: [String: String], inputs: [String] = []
+    ) {
+        let splits = SplitRule.assign(items, rules)
+        let records = zip(items, splits).map { item, split in
+            Item(key: item.key, split: split) { onlyChecking in
+                var record = try item.load()
+                if onlyChecking { return nil }
+                if let size { record = Resizing.record(record, height: size.height, width: size.width) }
+                return try RecordEncoder(level: level).encode(record)
+            }
+        }
+        self.init(
+            records: records, output: output, workerCount: workerCount, shardByteCount: shardByteCount, maxBad: maxBad,
+            provenance: provenance, settings: ["level": "\(level)"], inputs: inputs, unit: "pairs")
+    }
+
+    init(
+        records: [Item], output: OutputFolder, workerCount: Int, shardByteCount: Int, maxBad: Int = 0,
+        provenance: [String: String], settings: [String: String], inputs: [String], unit: String
+    ) {
+        items = records
+        self.output = output
+        self.workerCount = workerCount
+        self.shardByteCount = shardByteCount
+        self.maxBad = maxBad
+        self.provenance = provenance
+        self.unit = unit
+        var all = provenance
+        for (name, value) in settings { all[name] = value }
+        all["shard-size"] = "\(shardByteCount)"
+        all["lz4"] = ShardTools.compressorVersion
+        all["format"] = "\(ShardTools.formatVersion)"
+        let stream = HashStream()
+        for item in records {
+            Array("\(item.split.rawValue) \(item.key)\u{0}".utf8).withUnsafeBytes { stream.update($0) }
+        }
+        all["items"] = "\(records.count), \(stream.digest)"
+        all[ConversionJournal.inputsName] = InputFingerprint.of(inputs, output: output.path)
+        self.settings = all
     }
 
     private enum Product: Sendable {
@@ -34,40 +88,138 @@ struct Conversion {
         case bad(line: String, exitCode: Basics.ExitCode)
     }
 
-    /// - Throws: `BadInputs` if more than `maxBad` items are broken, `ShardError`, `FileError`, `Failure` (130).
-    ///   Then nothing is left behind.
+    /// - Throws: `BadInputs` if more than `maxBad` items are broken; then nothing is left behind. `ShardError`,
+    ///   `FileError`, `Failure` (130); then shards that are complete stay, for the same command to go on from.
     func run() throws -> Outcome {
         let start = monotonicSeconds()
         Interruption.watch()
+        let journal: ConversionJournal
         do {
-            try output.clear()
+            journal = try output.open(settings: settings)
+        } catch {
+            output.discard()
+            throw OutputFolder.unwritable(error)
+        }
+        do {
+            if !journal.isFresh, Files.exists(output.path + "/" + Manifest.fileName) {
+                return try finished(journal, start)
+            }
+            let resumption = try journal.isFresh ? Resumption() : resume()
             let writer = try DataSetWriter(
-                path: output.path, targetShardByteCount: shardByteCount, provenance: provenance)
+                path: output.path, targetShardByteCount: shardByteCount, provenance: provenance,
+                keeping: resumption.kept)
             do {
-                let badCount = try fill(writer)
+                let badCount = try fill(writer, resumption)
                 let manifest = try writer.finish()
+                journal.remove()
                 return Outcome(manifest: manifest, badCount: badCount, seconds: monotonicSeconds() - start)
-            } catch {
+            } catch let error as BadInputs {
                 writer.abandon()
                 throw error
+            } catch {
+                let kept = writer.suspend()
+                guard kept > 0 else { throw error }
+                Console.note(
+                    "\(output.path): \(kept) finished \(kept == 1 ? "shard stays" : "shards stay"); "
+                        + "the same command continues from there")
+                throw Suspended(cause: error)
             }
+        } catch let error as Suspended {
+            throw OutputFolder.unwritable(error.cause)
         } catch {
+            // What an earlier run finished is not this one's to remove.
+            if (try? FinishedShard.names(in: output.path).isEmpty) ?? true { journal.remove() }
             output.discard()
             throw OutputFolder.unwritable(error)
         }
     }
 
+    private struct Suspended: Error { let cause: any Error }
+
+    /// Killed after the manifest had appeared: all that is missing is a look at it.
+    private func finished(_ journal: ConversionJournal, _ start: Double) throws -> Outcome {
+        let problems = DataSet.verify(path: output.path, workers: workerCount)
+        guard problems.isEmpty else {
+            throw Failure(
+                .badData, "\(problems[0]); \(problems.count) problems in what was finished, remove the folder")
+        }
+        let manifest = try DataSet(path: output.path).manifest
+        try DataSetWriter.removeOthers(in: output.path, than: manifest.shards.map(\.name))
+        journal.remove()
+        let count = Split.allCases.reduce(0) { $0 + manifest.recordCount($1) }
+        return Outcome(manifest: manifest, badCount: items.count - count, seconds: monotonicSeconds() - start)
+    }
+
+    /// What an earlier run has done.
+    private struct Resumption {
+        var kept: [FinishedShard] = []
+        /// Items whose records are in these shards.
+        var done: Set<Int> = []
+        /// Items before the last of those of their split that are in none: they were broken.
+        var passed: Set<Int> = []
+    }
+
+    private func resume() throws -> Resumption {
+        let names = try FinishedShard.names(in: output.path)
+        let path = output.path
+        let shards = Parallel.map(names.count, workers: workerCount, name: "resume") { place in
+            Result { try FinishedShard(folder: path, split: names[place].split, number: names[place].number) }
+        }
+        var resumption = Resumption()
+        for split in Split.allCases {
+            let own = items.indices.filter { items[$0].split == split }
+            var next = own.startIndex
+            search: for (place, shard) in zip(names, shards) where place.split == split {
+                let again = "\(place.name): is made again, and what follows it"
+                let kept: FinishedShard
+                do {
+                    kept = try shard.get()
+                } catch {
+                    Console.note("\(error); \(again)")
+                    break
+                }
+                var done: [Int] = []
+                var passed: [Int] = []
+                var end = next
+                for key in kept.keys {
+                    while end < own.endIndex && items[own[end]].key != key {
+                        passed.append(own[end])
+                        end += 1
+                    }
+                    guard end < own.endIndex else {
+                        Console.note("\(place.name): holds a record '\(key)' that is not in the input; \(again)")
+                        break search
+                    }
+                    done.append(own[end])
+                    end += 1
+                }
+                resumption.kept.append(kept)
+                resumption.done.formUnion(done)
+                resumption.passed.formUnion(passed)
+                next = end
+            }
+        }
+        if !resumption.kept.isEmpty {
+            let count = resumption.kept.count
+            Console.note(
+                "\(output.path): continues behind \(resumption.done.count) of \(items.count) \(unit), whose \(count) "
+                    + "finished \(count == 1 ? "shard was" : "shards were") verified")
+        }
+        return resumption
+    }
+
     /// Returns the number of items left out.
-    private func fill(_ writer: DataSetWriter) throws -> Int {
-        let splits = SplitRule.assign(items, rules)
-        let workerCount = min(self.workerCount, items.count)
+    private func fill(_ writer: DataSetWriter, _ resumption: Resumption) throws -> Int {
+        let todo = items.indices.filter { !resumption.done.contains($0) }
+        let before = items.count - todo.count
+        let workerCount = max(1, min(self.workerCount, todo.count))
         let queues = (0..<workerCount).map { _ in BoundedQueue<Product>(capacity: 3) }
         // Once too many are broken nothing will be written, but the others are still looked at, to list them all.
         let isChecking = Switch()
         let threads = queues.enumerated().map { worker, queue in
             WorkerThread(name: "convert \(worker)") {
-                for index in stride(from: worker, to: items.count, by: workerCount) {
-                    if !queue.push(product(of: items[index], onlyChecking: isChecking.value)) { return }
+                for place in stride(from: worker, to: todo.count, by: workerCount) {
+                    if !queue.push(product(of: items[todo[place]], onlyChecking: isChecking.value)) { return }
                 }
                 queue.close()
             }
@@ -76,16 +228,16 @@ struct Conversion {
             for queue in queues { queue.close() }
             for thread in threads { thread.join() }
         }
-        let progress = ProgressLine(total: items.count, unit: "pairs")
+        let progress = ProgressLine(total: items.count, unit: unit)
         defer { progress.end() }
         var bad: [(line: String, exitCode: Basics.ExitCode)] = []
-        for index in items.indices {
+        for (place, index) in todo.enumerated() {
             if Interruption.isRequested {
-                throw Failure(.interrupted, "interrupted after \(index) of \(items.count) pairs; nothing was kept")
+                throw Failure(.interrupted, "interrupted after \(before + place) of \(items.count) \(unit)")
             }
-            guard let product = queues[index % workerCount].pop() else {
+            guard let product = queues[place % workerCount].pop() else {
                 throw Failure(
-                    .internalFault, "worker \(index % workerCount) ended before pair \(index); please report this")
+                    .internalFault, "worker \(place % workerCount) ended before item \(index); please report this")
             }
             switch product {
             case .bad(let line, let exitCode):
@@ -93,14 +245,21 @@ struct Conversion {
                 if bad.count > maxBad { isChecking.set() }
             case .checked: break
             case .record(let record):
-                if bad.count <= maxBad { try writer.append(record, split: splits[index]) }
+                // Its place in a finished shard is taken by what came behind it.
+                if resumption.passed.contains(index) {
+                    throw Failure(
+                        .badData,
+                        "\(output.path): '\(record.key)' was broken when this conversion began and is not any more; "
+                            + "remove the folder and convert again")
+                }
+                if bad.count <= maxBad { try writer.append(record, split: items[index].split) }
             }
-            progress.advance(to: index + 1)
+            progress.advance(to: before + place + 1)
         }
         progress.end()
         if bad.count > maxBad || (bad.count == items.count && !bad.isEmpty) {
             let summary =
-                "\(bad.count) of \(items.count) pairs are broken, \(maxBad) allowed; nothing was written, "
+                "\(bad.count) of \(items.count) \(unit) are broken, \(maxBad) allowed; nothing was written, "
                 + "mend them or raise --max-bad"
             // A source whose every file vanished is broken data all the same; only failing devices are not.
             let exitCode = bad.first { $0.exitCode == .inputOutput }?.exitCode ?? .badData
@@ -110,12 +269,10 @@ struct Conversion {
         return bad.count
     }
 
-    private func product(of item: FrameItem, onlyChecking: Bool) -> Product {
+    private func product(of item: Item, onlyChecking: Bool) -> Product {
         do {
-            var record = try item.load()
-            if onlyChecking { return .checked }
-            if let size { record = Resizing.record(record, height: size.height, width: size.width) }
-            return .record(try RecordEncoder(level: level).encode(record))
+            guard let record = try item.produce(onlyChecking) else { return .checked }
+            return .record(record)
         } catch let error as any ExitCoding {
             return .bad(line: error.description, exitCode: error.exitCode)
         } catch {
@@ -134,7 +291,7 @@ final class Switch: Sendable {
 // Global, because a C handler can capture nothing.
 private let interruptionRequested = Atomic<Bool>(false)
 
-/// Ctrl-C and SIGTERM set a flag: the run then removes what it made.
+/// Ctrl-C and SIGTERM set a flag: the run then removes what is not complete.
 enum Interruption {
     static var isRequested: Bool { interruptionRequested.load(ordering: .relaxed) }
 
@@ -148,5 +305,10 @@ enum Interruption {
                 signal(number, SIG_DFL)
             }
         }
+        // A parent that starts programs from a thread that blocks signals passes that on.
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        for number in [SIGINT, SIGTERM, SIGHUP] { sigaddset(&signals, number) }
+        pthread_sigmask(SIG_UNBLOCK, &signals, nil)
     }
 }

@@ -48,7 +48,7 @@ struct Convert: ParsableCommand {
             drives and the like together.
 
             Pictures are PNG, JPEG, PGM or PPM of 8 or 16 bits. Every broken input is listed; if there are more than \
-            --max-bad, nothing is written.
+            --max-bad, nothing is written. After a kill, the same command continues.
 
             Example:
               vergence-shards convert frames films.data --layout side-by-side \\
@@ -58,7 +58,7 @@ struct Convert: ParsableCommand {
     @Argument(help: "Folder with the pictures; a file for list and the labelled nyu.")
     var input: String
 
-    @Argument(help: "Folder for the data set: empty or not there yet.")
+    @Argument(help: "Folder for the data set: empty, not there yet, or left by a killed run of this command.")
     var output: String
 
     @Option(help: "How INPUT is laid out.")
@@ -97,7 +97,8 @@ struct Convert: ParsableCommand {
         for line in SplitRule.complaints(items, writing.split) { Console.note(line) }
         let outcome = try Conversion(
             items: items, size: size, rules: writing.split, output: folder, workerCount: writing.workerCount,
-            shardByteCount: writing.shardSize << 20, level: writing.level, maxBad: maxBad, provenance: provenance
+            shardByteCount: writing.shardSize << 20, level: writing.level, maxBad: maxBad, provenance: provenance,
+            inputs: [input]
         ).run()
         Report.written(outcome, to: folder.path)
     }

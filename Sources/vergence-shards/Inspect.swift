@@ -59,6 +59,7 @@ struct Info: ParsableCommand {
                     + (shards == 1 ? "1 shard" : "\(shards) shards")
             )
         }
+        Console.show("  root: \(manifest.rootHash)")
         Console.show("  \(Report.megabytes(bytes)), \(Report.ratio(raw, bytes)) times smaller than the pixels")
         for field in manifest.fields {
             let channels = field.channels.map(String.init).joined(separator: "|")
@@ -75,43 +76,6 @@ struct Info: ParsableCommand {
         let shard = try ShardReader(path: path)
         Console.show("\(path): \(shard.recordCount) records, \(Report.megabytes(shard.byteCount))")
         for number in 0..<shard.recordCount { Console.show("  \(number): \(shard.key(number))") }
-    }
-}
-
-struct Verify: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        abstract: "Reads everything in a data set or a shard and recomputes every checksum.",
-        discussion: """
-            Names every broken shard and record. Exit code 65 if there is one.
-
-            Example:
-              vergence-shards verify scenes.data
-            """)
-
-    @Argument(help: "Folder of a data set, or a .shard.lz4 file.")
-    var path: String
-
-    func run() throws {
-        let problems: [ShardError]
-        let what: String
-        if Files.isFolder(path) {
-            let dataSet = try DataSet(path: path)
-            let shards = dataSet.manifest.shards.count
-            let progress = ProgressLine(total: shards, unit: "shards")
-            problems = dataSet.verify { progress.advance(to: $0) }
-            progress.end()
-            let records = Split.allCases.reduce(0) { $0 + dataSet.count($1) }
-            what = "\(records) records in \(shards) \(shards == 1 ? "shard" : "shards")"
-        } else {
-            let shard = try ShardReader(path: path)
-            problems = shard.verify()
-            what = "\(shard.recordCount) records"
-        }
-        guard problems.isEmpty else {
-            let exitCode = problems.contains { $0.exitCode == .badData } ? .badData : problems[0].exitCode
-            throw BadInputs(lines: problems.map(\.description), exitCode: exitCode)
-        }
-        Console.show("\(path): \(what), all checksums right")
     }
 }
 

@@ -2,7 +2,7 @@ import Basics
 import Glibc
 import Shards
 
-/// The folder a data set goes to: empty or not there yet. On failure everything that this run made is removed again.
+/// The folder a data set goes to: empty or not there yet, or what a conversion left that did not come to its end.
 struct OutputFolder {
     let path: String
     /// Folders that aren't there yet, the outermost first.
@@ -22,16 +22,39 @@ struct OutputFolder {
         guard Files.isFolder(self.path) else {
             throw Failure(.usage, "\(path): is a file; choose a folder for the data set")
         }
-        let names = try Files.list(self.path)
-        guard names.allSatisfy({ Self.isRemnant($0) }) else {
+        try requireRoom()
+    }
+
+    private func requireRoom() throws {
+        let names = try Files.list(path)
+        // A manifest beside a journal: the run was killed between its last two steps.
+        let hasJournal = names.contains(ConversionJournal.fileName)
+        guard names.allSatisfy({ Self.isRemnant($0) || hasJournal && $0 == Manifest.fileName }) else {
             throw Failure(.usage, "\(path): the folder is not empty; choose another one or remove it")
         }
     }
 
-    /// Removes remnants of a manifest; those of shards are the writer's business.
-    func clear() throws {
-        guard missing.isEmpty else { return }
-        for name in try Files.list(path) where name.hasPrefix(Manifest.fileName) { unlink(path + "/" + name) }
+    /// Makes the folder, takes its lock and looks at what is there.
+    /// - Throws: `Failure` (64) if another conversion is at work here, or one with other settings has begun here.
+    func open(settings: [String: String]) throws -> ConversionJournal {
+        try Files.createFolder(path)
+        let journal = try ConversionJournal(folder: path)
+        do {
+            // Again, now that nobody else can write: another run may just have come to its end.
+            if try journal.isNew() { try requireEmptyOfManifest() }
+            try journal.begin(settings)
+        } catch {
+            if try journal.isFresh || journal.isNew() { journal.remove() }
+            throw error
+        }
+        for name in try Files.list(path) where Self.isManifestRemnant(name) { unlink(path + "/" + name) }
+        return journal
+    }
+
+    private func requireEmptyOfManifest() throws {
+        guard !Files.exists(path + "/" + Manifest.fileName) else {
+            throw Failure(.usage, "\(path): the folder is not empty; choose another one or remove it")
+        }
     }
 
     /// Removes the folders that this run made, unless somebody put something in.
@@ -47,6 +70,10 @@ struct OutputFolder {
 
     /// Without a manifest a shard is what a killed run left; so is a manifest under its temporary name.
     private static func isRemnant(_ name: String) -> Bool {
-        name.contains(".shard.lz4") || (name.hasPrefix(Manifest.fileName + ".") && name.hasSuffix(".partial"))
+        name.contains(".shard.lz4") || isManifestRemnant(name) || name == ConversionJournal.fileName
+    }
+
+    private static func isManifestRemnant(_ name: String) -> Bool {
+        name.hasPrefix(Manifest.fileName + ".") && name.hasSuffix(".partial")
     }
 }

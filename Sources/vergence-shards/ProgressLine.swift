@@ -1,8 +1,9 @@
 import Basics
 import Glibc
 
-/// Progress on standard error: a bar that redraws itself on a terminal, a line now and then in a log.
-final class ProgressLine {
+/// Progress on standard error: a bar that redraws itself on a terminal, a line now and then in a log. For one thread at a
+/// time.
+final class ProgressLine: @unchecked Sendable {
     private let total: Int
     private let unit: String
     private let start = monotonicSeconds()

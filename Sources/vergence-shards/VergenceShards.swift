@@ -6,7 +6,7 @@ import Glibc
 struct VergenceShards: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "vergence-shards",
-        abstract: "Makes and inspects data sets of stereo pairs for vergence.",
+        abstract: "Makes, inspects and mends data sets of stereo pairs for vergence.",
         discussion: """
             A data set is a folder of LZ4-compressed shards with a manifest.
 
@@ -17,7 +17,10 @@ struct VergenceShards: ParsableCommand {
             Exit codes: 0 done, 64 usage, 65 bad data, 66 missing input, 70 our own fault, 74 input/output, \
             130 interrupted.
             """,
-        subcommands: [Convert.self, Synth.self, Info.self, Verify.self, Show.self])
+        subcommands: [
+            Convert.self, Synth.self, Info.self, Verify.self, Show.self, Statistics.self, Salvage.self, Merge.self,
+            SplitCommand.self, Reshard.self,
+        ])
 }
 
 /// The one place where an error becomes a line and an exit code.

@@ -141,6 +141,55 @@ extension CommandTests {
             #expect(outcome.complaints.first?.hasPrefix("rank ") == true, "\(outcome.errors)")
         }
 
+        /// Whoever comes upon the damage takes the same record instead: the same bytes on any number of ranks.
+        @Test func aDamagedRecordIsReplaced() throws {
+            let workspace = try Workspace()
+            let shard = try flip(workspace)
+            let options = ["--threads", "1", "--mirror", "--max-bad-records", "1", "--validate-every", "2"]
+            let one = try workspace.train("one", options)
+            #expect(one.exitCode == 0, "\(one.errors)")
+            #expect(one.errors.contains("bad record 1 of at most 1"), "\(one.errors)")
+            #expect(one.errors.contains(shard) && one.errors.contains("stands in for it"), "\(one.errors)")
+            #expect(one.errors.contains("1 damaged training records were replaced"), "\(one.errors)")
+            // 30 steps of 8 are six epochs of 40: its turn came six times.
+            let rows = try #require(workspace.text("one/bad_records.csv")).split(separator: "\n").dropFirst()
+            #expect(rows.count == 6 && rows.allSatisfy { $0.contains(shard) }, "\(rows)")
+            let columns = rows.map { $0.split(separator: ",").map(String.init) }
+            #expect(columns.map { $0[1] } == (1...6).map(String.init))
+            #expect(Set(columns.map { $0[3] }).count == 1 && Set(columns.map { $0[4] }).count > 2)
+            let checkpoint = try #require(workspace.checkpoint("one"))
+            let four = try workspace.train("four", options + ["--ranks", "4"])
+            #expect(four.exitCode == 0 && four.errors.contains("stands in for it"), "\(four.errors)")
+            #expect(workspace.checkpoint("four") == checkpoint)
+            #expect(workspace.text("four/bad_records.csv")?.split(separator: "\n").count == 7)
+            if Workspace.mpirun != nil {
+                let ranks = try workspace.mpirun(4, Workspace.training("ranks", options))
+                #expect(ranks.exitCode == 0, "\(ranks.errors)")
+                #expect(workspace.checkpoint("ranks") == checkpoint)
+            }
+            // Cut in the middle and continued on three.
+            #expect(try workspace.train("cut", steps: 17, options).exitCode == 0)
+            let resumed = try workspace.vergence(
+                "train", "data", "--run", "cut", "--resume", "--steps", "30", "--ranks", "3")
+            #expect(resumed.exitCode == 0, "\(resumed.errors)")
+            #expect(workspace.checkpoint("cut") == checkpoint)
+            #expect(workspace.text("cut/bad_records.csv")?.split(separator: "\n").count == 7)
+        }
+
+        @Test func tooManyDamagedRecords() throws {
+            let workspace = try Workspace()
+            let shard = try flip(workspace)
+            var bytes = try #require(workspace.bytes("data/\(shard)"))
+            bytes[bytes.count / 5] ^= 1
+            try workspace.write(bytes, "data/\(shard)")
+            for ranks in ["1", "3"] {
+                let outcome = try workspace.train(
+                    "new\(ranks)", ["--threads", "1", "--max-bad-records", "1", "--ranks", ranks])
+                expectRefusal(outcome, 65, "2 damaged training records, 1 allowed", shard, "--max-bad-records")
+            }
+            #expect(try workspace.train("two", ["--threads", "1", "--max-bad-records", "2"]).exitCode == 0)
+        }
+
         @Test func checkpointsOfOthers() throws {
             let workspace = try Self.trained.get()
             let whole = try #require(workspace.bytes(Self.best))

@@ -70,6 +70,28 @@ extension CommandTests {
             withExtendedLifetime(disk) {}
         }
 
+        /// What is finished stays; with more room the same command makes the rest.
+        @Test func conversionGoesOnWithMoreRoom() throws {
+            let workspace = try Workspace(pairs: 10)
+            let disk = try #require(SmallDisk(below: workspace.folder.path, megabytes: 3))
+            func synth(_ output: String) throws -> ProcessRunner.Outcome {
+                try workspace.shards(
+                    "synth", output, "--pairs", "180", "--size", "48x64", "--seed", "1", "--workers", "2",
+                    "--shard-size", "1")
+            }
+            expectRefusal(try synth("small/data"), 74, "small/data", "no space", "free some space")
+            let left = workspace.files(below: "small/data").keys
+            #expect(left.contains("train-00000.shard.lz4") && left.contains("conversion.json"), "\(left)")
+            #expect(left.allSatisfy { !$0.contains(".partial") } && !left.contains("manifest.json"), "\(left)")
+            let mount = try #require(ProcessRunner.find("mount"))
+            let more = try ProcessRunner.run(mount, ["-o", "remount,size=20m", disk.path], in: workspace.folder.path)
+            try #require(more.exitCode == 0, "\(more.errors)")
+            let again = try synth("small/data")
+            #expect(again.exitCode == 0 && again.errors.contains("continues behind"), "\(again.errors)")
+            #expect(try synth("whole").exitCode == 0)
+            #expect(workspace.files(below: "small/data") == workspace.files(below: "whole"))
+        }
+
         @Test func exportAndMapsDoNotAppear() throws {
             let workspace = try Workspace(pairs: 10)
             let trained = try workspace.train("run", steps: 1, lanes: 2)

@@ -136,6 +136,15 @@ import Testing
         #expect(throws: CodecError.self) { try NPY.decode(file(header, [0, 0, 0, 0])) }
     }
 
+    /// Found by fuzzing: the line of the error was as many lines as the file liked.
+    @Test func aTypeOfManyLinesIsOneLine() {
+        let type = "<f" + String(repeating: "\n\u{1B}[2J", count: 100)
+        let header = "{'descr': '\(type)', 'fortran_order': False, 'shape': (1, 1), }"
+        let error = #expect(throws: CodecError.self) { try NPY.decode(file(header, [0, 0, 0, 0])) }
+        let problem = error?.problem ?? "\n"
+        #expect(problem.utf8.count < 120 && problem.unicodeScalars.allSatisfy { $0.value >= 32 }, "\(problem)")
+    }
+
     @Test func everyTruncationIsAnError() {
         let encoded = NPY.encode(noise(2, 2, 1, .float32))
         for count in encoded.indices {

@@ -62,6 +62,55 @@ import Testing
         }
     }
 
+    @Test func `over a grid, an epoch is a permutation, the same for any ranks, and exact after a stop anywhere`()
+        throws
+    {
+        for records in [1, 7, 24, 61, 100] {
+            for (lanes, laneBatch) in [(1, 1), (1, 3), (2, 1), (3, 2), (4, 1), (4, 3), (6, 4)]
+            where lanes * laneBatch <= records {
+                let order = try SampleOrder(seed: 11, recordCount: records, lanes: lanes, laneBatch: laneBatch)
+                let last = 2 * order.stepsPerEpoch + 1
+                for epoch in 0..<3 {
+                    let places = (0..<records).map { order.record(epoch: epoch, position: $0) }
+                    #expect(places.sorted() == Array(0..<records))
+                }
+                func tasks(_ ranks: Int, _ rank: Int, _ steps: Range<Int>) -> [LaneTask] {
+                    let mine = Array((rank * lanes / ranks)..<((rank + 1) * lanes / ranks))
+                    let schedule = order.schedule(lanes: mine, steps: steps)
+                    return (0..<schedule.taskCount).map(schedule.task)
+                }
+                let whole = tasks(1, 0, 0..<last)
+                for ranks in 1...4 where ranks <= lanes {
+                    let all = (0..<ranks).map { tasks(ranks, $0, 0..<last) }
+                    #expect(all.joined().sorted { ($0.step, $0.lane) < ($1.step, $1.lane) } == whole)
+                    for step in 0..<last {
+                        let read = all.joined().filter { $0.step == step }.flatMap { $0.samples.map(\.record) }
+                        #expect(Set(read).count == order.globalBatch, "ranks share a record in step \(step)")
+                    }
+                    for stop in 0...last {
+                        for rank in 0..<ranks {
+                            #expect(tasks(ranks, rank, 0..<stop) + tasks(ranks, rank, stop..<last) == all[rank])
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    @Test func `a stand-in depends on seed, epoch and record only, and is spread over all`() {
+        let rule = ReplacementRule(seed: 5, recordCount: 40)
+        #expect(
+            ReplacementRule(seed: 5, recordCount: 40).candidate(epoch: 3, record: 7, attempt: 1)
+                == rule.candidate(epoch: 3, record: 7, attempt: 1))
+        let over = { (body: (Int) -> Int) in Set((0..<400).map(body)).count }
+        #expect(over { rule.candidate(epoch: $0, record: 7, attempt: 0) } == 40)
+        #expect(over { rule.candidate(epoch: 0, record: $0, attempt: 0) } == 40)
+        #expect(over { rule.candidate(epoch: 0, record: 7, attempt: $0 % 16) } > 8)
+        #expect(
+            over { ReplacementRule(seed: UInt64($0), recordCount: 40).candidate(epoch: 0, record: 0, attempt: 0) } == 40
+        )
+    }
+
     @Test func `epochs and seeds differ, the same seed doesn't`() throws {
         func epoch(_ seed: UInt64, _ epoch: Int) throws -> [Int] {
             let order = try SampleOrder(seed: seed, recordCount: 50, lanes: 1, laneBatch: 1)

@@ -95,6 +95,7 @@ public enum ProcessRunner {
         }
 
         public var isRunning: Bool { process.isRunning }
+        public var processIdentifier: pid_t { process.processIdentifier }
         public var errors: String { Self.text(errorsPath) }
 
         public func send(_ signal: Int32) { if process.isRunning { kill(process.processIdentifier, signal) } }
