@@ -40,7 +40,7 @@ let package = Package(
         // Level 2
         .target(name: "Tensors", dependencies: ["Basics"]),
         .target(name: "Shards", dependencies: ["Basics", "CLZ4", "CFilters"], exclude: ["FORMAT.md"]),
-        .target(name: "FrameSources", dependencies: ["Basics", "CImages", "CTurboJPEG"]),
+        .target(name: "FrameSources", dependencies: ["Basics", "CImages", "CTurboJPEG", "CProcesses"]),
         .target(name: "Heartbeats", dependencies: ["Basics", "Threads", "CThreads"]),
         .target(name: "Telemetry", dependencies: ["Basics"]),
         .target(name: "Metrics", dependencies: ["Basics"]),

@@ -9,22 +9,33 @@ public protocol FrameSource: Sendable {
     /// says so when it is loaded, so that one run can list every broken input.
     /// - Throws: `FileError`, `ImageError`: 66 if a folder that the layout needs is not there, 65 if nothing is in it.
     func items() throws -> [FrameItem]
+
+    /// The same, with lines on the way for whoever waits: what was found, counted and left out, and warnings.
+    func items(note: (String) -> Void) throws -> [FrameItem]
+}
+
+extension FrameSource {
+    public func items(note: (String) -> Void) throws -> [FrameItem] { try items() }
 }
 
 /// One sample that can be loaded when its turn comes, on any thread.
 public struct FrameItem: Sendable {
     /// Unique within its source.
     public let key: String
+    /// What splits may not tear apart, such as a film; nil if the item stands for itself.
+    public let group: String?
     private let body: @Sendable () throws -> Record
 
-    public init(key: String, load: @escaping @Sendable () throws -> Record) {
+    public init(key: String, group: String? = nil, load: @escaping @Sendable () throws -> Record) {
         self.key = key
+        self.group = group
         body = load
     }
 
     /// An item that cannot be loaded, for what is already known to be broken.
     init(key: String, broken: ImageError) {
         self.key = key
+        group = nil
         body = { throw broken }
     }
 

@@ -71,6 +71,18 @@ struct SplitRule {
         }
         return splits
     }
+
+    /// The part of every item. Items of one group, such as a film, stay together: the rules then count groups.
+    static func assign(_ items: [FrameItem], _ rules: [SplitRule]) -> [Split] {
+        var units: [Int] = []
+        var unitCount = 0
+        for (index, item) in items.enumerated() {
+            if index == 0 || item.group == nil || item.group != items[index - 1].group { unitCount += 1 }
+            units.append(unitCount - 1)
+        }
+        let splits = assign(unitCount, rules)
+        return units.map { splits[$0] }
+    }
 }
 
 /// What every command that writes a data set takes.

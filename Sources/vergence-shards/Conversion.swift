@@ -59,7 +59,7 @@ struct Conversion {
 
     /// Returns the number of items left out.
     private func fill(_ writer: DataSetWriter) throws -> Int {
-        let splits = SplitRule.assign(items.count, rules)
+        let splits = SplitRule.assign(items, rules)
         let workerCount = min(self.workerCount, items.count)
         let queues = (0..<workerCount).map { _ in BoundedQueue<Product>(capacity: 3) }
         // Once too many are broken nothing will be written, but the others are still looked at, to list them all.

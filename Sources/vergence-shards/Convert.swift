@@ -9,13 +9,14 @@ enum Layout: String, CaseIterable, ExpressibleByArgument {
     case folders
     case kitti
     case middlebury
+    case movie
 }
 
 extension KITTI.GroundTruth: ExpressibleByArgument {}
 
 struct Convert: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Turns a folder of pictures into a data set.",
+        abstract: "Turns a folder of pictures, or films, into a data set.",
         discussion: """
             Layouts:
               side-by-side  pictures whose left half is the left view
@@ -24,6 +25,7 @@ struct Convert: ParsableCommand {
                             maps, disparity/ and disparity_right/
               kitti         KITTI 2012 or 2015 as unpacked, with its ground truth
               middlebury    one scene's folder, or a folder of scenes
+              movie         a stereo film, or a folder of films (needs ffmpeg)
 
             Pictures are PNG or JPEG of 8 or 16 bits. Every broken input is listed; if there are more than --max-bad, \
             nothing is written.
@@ -31,9 +33,10 @@ struct Convert: ParsableCommand {
             Example:
               vergence-shards convert frames films.data --layout side-by-side \\
                 --size 192x336 --split val=every:7
+              vergence-shards convert film.mkv film.data --layout movie --rate 1
             """)
 
-    @Argument(help: "Folder with the pictures.")
+    @Argument(help: "Folder with the pictures; a film or a folder of films for movie.")
     var input: String
 
     @Argument(help: "Folder for the data set: empty or not there yet.")
@@ -62,6 +65,9 @@ struct Convert: ParsableCommand {
     @Option(help: "middlebury: what 8-bit disparities are divided by. (default: by set and size)")
     var disparityScale: Float?
 
+    @OptionGroup(title: "Films")
+    var films: MovieOptions
+
     @OptionGroup(title: "Writing")
     var writing: WritingOptions
 
@@ -69,6 +75,9 @@ struct Convert: ParsableCommand {
         guard maxBad >= 0 else { throw ValidationError("--max-bad \(maxBad) is negative") }
         if let disparityScale, !(disparityScale > 0 && disparityScale.isFinite) {
             throw ValidationError("--disparity-scale \(disparityScale) is not positive")
+        }
+        if layout != .movie, let option = films.given {
+            throw ValidationError("\(option) is for --layout movie")
         }
         if swapEyes && (layout == .kitti || layout == .middlebury) {
             throw ValidationError("--swap-eyes makes no sense with --layout \(layout.rawValue), whose eyes are known")
@@ -78,7 +87,8 @@ struct Convert: ParsableCommand {
     func run() throws {
         let folder = try OutputFolder(output)
         let source = self.source
-        let items = try source.items()
+        let items = try source.items(note: Console.note)
+        if layout == .movie { films.noteSplits(items, writing.split) }
         let outcome = try Conversion(
             items: items, size: size, rules: writing.split, output: folder, workerCount: writing.workerCount,
             shardByteCount: writing.shardSize << 20, level: writing.level, maxBad: maxBad, provenance: provenance
@@ -93,6 +103,7 @@ struct Convert: ParsableCommand {
         case .folders: FolderPairs(root: input, isSwapped: swapEyes)
         case .kitti: KITTI(root: input, groundTruth: groundTruth, prefersColour: colour)
         case .middlebury: Middlebury(root: input, disparityScale: disparityScale)
+        case .movie: Films(root: input, options: films.options(swapEyes: swapEyes, size: size))
         }
     }
 
@@ -103,6 +114,7 @@ struct Convert: ParsableCommand {
         if swapEyes { values["swap-eyes"] = "true" }
         if let size { values["size"] = "\(size.height)x\(size.width)" }
         if !writing.split.isEmpty { values["split"] = writing.split.map(\.text).joined(separator: " ") }
+        if layout == .movie { values.merge(films.provenance) { $1 } }
         if layout == .kitti {
             values["ground-truth"] = groundTruth.rawValue
             if colour { values["colour"] = "true" }
