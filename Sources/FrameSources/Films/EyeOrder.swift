@@ -13,6 +13,7 @@ struct EyeOrder: Equatable {
     /// Matched blocks over all frames.
     private(set) var negative = 0
     private(set) var positive = 0
+    private(set) var unmoved = 0
 
     private static let block = 8
     /// Search range at a width of 168, where films have −8…7.
@@ -25,6 +26,7 @@ struct EyeOrder: Equatable {
         let matches = Self.matches(left.luma, right.luma, height: left.height, width: left.width)
         negative += matches.count { $0.disparity < 0 }
         positive += matches.count { $0.disparity > 0 }
+        unmoved += matches.count { $0.disparity == 0 }
         guard matches.count >= 20, let slope = Self.correlation(matches) else { return }
         if slope > 0.2 { growing += 1 }
         if slope < -0.2 { shrinking += 1 }
@@ -60,11 +62,15 @@ struct EyeOrder: Equatable {
                     var cost = 0
                     for row in y..<(y + block) {
                         let line = row * width
-                        for column in x..<(x + block) { cost += abs(left[line + column] - right[line + column - disparity]) }
+                        for column in x..<(x + block) {
+                            cost += abs(left[line + column] - right[line + column - disparity])
+                        }
                     }
                     return cost
                 }
-                guard let best = costs.min(), let at = costs.firstIndex(of: best), at > 0, at < 2 * reach else { continue }
+                guard let best = costs.min(), let at = costs.firstIndex(of: best), at > 0, at < 2 * reach else {
+                    continue
+                }
                 let others = costs.indices.filter { abs($0 - at) > 1 }.map { costs[$0] }.min() ?? 0
                 let pixels = block * block
                 if best < 8 * pixels && 10 * others > 13 * best + 10 * pixels {

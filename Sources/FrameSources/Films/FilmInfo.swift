@@ -132,7 +132,10 @@ public struct FilmInfo: Sendable {
 
             init(from decoder: any Decoder) throws {
                 let values = try decoder.container(keyedBy: CodingKeys.self)
-                func value<T: Decodable>(_ key: CodingKeys) -> T? { (try? values.decodeIfPresent(T.self, forKey: key)) ?? nil }
+                // What has another type than expected counts as not said.
+                func value<T: Decodable>(_ key: CodingKeys) -> T? {
+                    (try? values.decodeIfPresent(T.self, forKey: key)) ?? nil
+                }
                 index = value(.index)
                 codec_type = value(.codec_type)
                 codec_name = value(.codec_name)

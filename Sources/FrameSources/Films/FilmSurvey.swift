@@ -198,7 +198,9 @@ struct FilmSurvey {
         text += "\(shape.arrangement.rawValue) (\(decision.reason)), \(decision.isRightFirst ? "right" : "left") first, "
         text += "views \(size.width)x\(size.height)"
         if !crop.isEmpty {
-            text += ", black bars left out (top \(crop.top), bottom \(crop.bottom), left \(crop.left), right \(crop.right))"
+            text +=
+                ", black bars left out (top \(crop.top), bottom \(crop.bottom), left \(crop.left), "
+                + "right \(crop.right))"
         }
         text += "; \(choice.kept.count) of \(choice.sampledCount) frames taken"
         if !choice.dropped.isEmpty { text += ", dropped: " + Self.list(choice.dropped) }

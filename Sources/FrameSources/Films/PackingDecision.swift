@@ -58,12 +58,17 @@ struct PackingDecision: Equatable {
                 arrangement = other
                 reason = "from the shape of its frames"
                 warnings.append(
-                    "its label says \(labelled.rawValue), but only as \(other.rawValue) do \(film.width)x\(film.height) "
-                        + "pixels give pictures of a usual shape; taken as that, give --packing if that is wrong")
+                    "its label says \(labelled.rawValue), but only as \(other.rawValue) do "
+                        + "\(film.width)x\(film.height) pixels give pictures of a usual shape; taken as that, give --packing if that is wrong")
+            } else if vote.looksFlat, [.sideBySide, .topBottom, .framePacked].contains(labelled) {
+                throw ImageError(
+                    path: film.path,
+                    "its label says \(labelled.rawValue), but it looks like a 2D film (\(vote.summary))",
+                    remedy: "give a stereo film, or --packing if it is one")
             } else {
                 arrangement = labelled
                 reason = "from its label"
-                if vote.count >= PackingVote.quorum, vote.votes(for: labelled) * 5 < vote.count {
+                if vote.count >= PackingVote.quorum, vote.votes(for: labelled) * 2 < vote.count {
                     warnings.append("its pictures do not look \(labelled.rawValue) (\(vote.summary))")
                 }
             }

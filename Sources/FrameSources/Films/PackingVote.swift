@@ -65,6 +65,9 @@ struct PackingVote: Equatable {
         return winner
     }
 
+    /// As clear that nothing is packed at all.
+    var looksFlat: Bool { count >= Self.quorum && 5 * flat >= 4 * count }
+
     var summary: String {
         "of \(count) frames that tell, \(sideBySide) look side by side, \(topBottom) top-bottom, \(flat) like neither"
     }

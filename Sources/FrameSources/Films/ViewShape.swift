@@ -30,8 +30,8 @@ public enum FilmPacking: String, Sendable, CaseIterable {
     /// Whether views are squeezed to half; nil if that is open.
     var isHalf: Bool? {
         switch self {
-        case .auto, .sideBySide, .topBottom: nil
-        case .halfSideBySide, .halfTopBottom, .rows, .columns: true
+        case .auto, .sideBySide, .topBottom, .rows, .columns: nil
+        case .halfSideBySide, .halfTopBottom: true
         case .fullSideBySide, .fullTopBottom, .framePacked, .alternating: false
         }
     }
@@ -79,7 +79,7 @@ struct ViewShape: Equatable, Sendable {
             case .topBottom, .rows: 0.5
             case .framePacked, .alternating: 1.0
             }
-        let isHalf = squeeze == 1 ? false : arrangement == .rows || arrangement == .columns ? true : isHalf
+        let isHalf = squeeze == 1 ? false : isHalf
         let shape = Double(width) / Double(max(height, 1))
         var readings: [(isHalf: Bool, aspect: Double)] = []
         for half in [false, true] where isHalf == nil || isHalf == half {
@@ -101,8 +101,6 @@ struct ViewShape: Equatable, Sendable {
     ///
     /// **Source:** HDMI 1.4a, 3D signalling.
     private static func gap(_ frameHeight: Int) -> Int { (frameHeight + 24) / 49 }
-
-    var viewHeight: Int { height }
 
     /// Size of a part of a view in square pixels. No axis shrinks, so nothing is lost.
     func squareSize(height: Int, width: Int) -> (height: Int, width: Int) {
