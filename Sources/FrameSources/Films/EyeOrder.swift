@@ -23,7 +23,7 @@ struct EyeOrder: Equatable {
         let left = PictureGrid(views.0, height: 96, width: 168)
         let right = PictureGrid(views.1, height: 96, width: 168)
         guard left.width == right.width, left.height == right.height, left.width > 4 * Self.reach else { return }
-        let matches = Self.matches(left.luma, right.luma, height: left.height, width: left.width)
+        let matches = Self.match(left, right).found
         negative += matches.count { $0.disparity < 0 }
         positive += matches.count { $0.disparity > 0 }
         unmoved += matches.count { $0.disparity == 0 }
@@ -37,8 +37,8 @@ struct EyeOrder: Equatable {
         let count = growing + shrinking
         guard count >= 8, 3 * shrinking >= 2 * count else { return nil }
         let share = Int((Double(positive) / Double(max(1, positive + negative)) * 100).rounded())
-        return "the eyes look exchanged: in \(shrinking) of \(count) frames disparity shrinks downwards, and \(share) % "
-            + "of it is positive; look at a frame (vergence-shards show), and give --swap-eyes or leave it out"
+        return "the eyes look exchanged: in \(shrinking) of \(count) frames disparity shrinks downwards, and "
+            + "\(share) % of it is positive; look at a frame (vergence-shards show), and give --swap-eyes or leave it out"
     }
 
     private struct Match {
@@ -46,9 +46,23 @@ struct EyeOrder: Equatable {
         let row: Int
     }
 
+    /// Blocks of the left view with texture, and how many of them the right view has too, somewhere beside.
+    static func details(_ first: PictureGrid, _ second: PictureGrid) -> (count: Int, alike: Int) {
+        let result = match(first, second)
+        return (result.textured, result.alike)
+    }
+
     /// Blocks with texture whose best place in the other view is unique: left(x) = right(x − d).
-    private static func matches(_ left: [Int], _ right: [Int], height: Int, width: Int) -> [Match] {
+    private static func match(_ first: PictureGrid, _ second: PictureGrid)
+        -> (found: [Match], textured: Int, alike: Int)
+    {
         var found: [Match] = []
+        var (textured, alike) = (0, 0)
+        let (height, width) = (first.height, first.width)
+        guard width > 4 * reach, height >= block, second.height == height, second.width == width else {
+            return (found, textured, alike)
+        }
+        let (left, right) = (first.luma, second.luma)
         for y in stride(from: 0, through: height - block, by: block) {
             for x in stride(from: reach, through: width - block - reach, by: block) {
                 var texture = 0
@@ -68,9 +82,10 @@ struct EyeOrder: Equatable {
                     }
                     return cost
                 }
-                guard let best = costs.min(), let at = costs.firstIndex(of: best), at > 0, at < 2 * reach else {
-                    continue
-                }
+                guard let best = costs.min(), let at = costs.firstIndex(of: best) else { continue }
+                textured += 1
+                if best < 8 * block * block { alike += 1 }
+                guard at > 0, at < 2 * reach else { continue }
                 let others = costs.indices.filter { abs($0 - at) > 1 }.map { costs[$0] }.min() ?? 0
                 let pixels = block * block
                 if best < 8 * pixels && 10 * others > 13 * best + 10 * pixels {
@@ -78,7 +93,7 @@ struct EyeOrder: Equatable {
                 }
             }
         }
-        return found
+        return (found, textured, alike)
     }
 
     /// Between disparity and row.

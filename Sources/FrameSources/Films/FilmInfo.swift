@@ -49,12 +49,12 @@ public struct FilmInfo: Sendable {
     private static let playlists: Set<String> = ["hls", "concat", "dash", "imf", "tty", "applehttp", "sdp", "rtsp"]
 
     private init(path: String, tools: FFmpeg, _ answer: Answer) throws(ImageError) {
-        let format = answer.format?.format_name ?? ""
+        let format = answer.format?.formatName ?? ""
         if let list = format.split(separator: ",").first(where: { Self.playlists.contains(String($0)) }) {
             throw ImageError(path: path, "\(list) is a list of other files, no film", remedy: "give the film itself")
         }
         let videos = (answer.streams ?? []).filter {
-            $0.codec_type == "video" && ($0.disposition?["attached_pic"] ?? 0) == 0
+            $0.codecType == "video" && ($0.disposition?["attached_pic"] ?? 0) == 0
         }
         guard let stream = videos.first, let index = stream.index else {
             throw ImageError(path: path, "no video in it", remedy: "give a film")
@@ -70,24 +70,24 @@ public struct FilmInfo: Sendable {
         self.path = path
         self.tools = tools
         streamIndex = index
-        codec = stream.codec_name ?? "unknown"
+        codec = stream.codecName ?? "unknown"
         profile = stream.profile ?? ""
         self.width = width
         self.height = height
-        pixelAspect = Self.ratio(stream.sample_aspect_ratio ?? "") ?? 1
+        pixelAspect = Self.ratio(stream.sampleAspectRatio ?? "") ?? 1
         durationSeconds = [stream.duration, answer.format?.duration].lazy.compactMap { $0.flatMap(Double.init) }
             .first { $0 > 0 && $0.isFinite }
         // The tag is finer than the side data (it knows anaglyphs); MP4 has only the latter.
         label =
             StereoLabel(tag: stream.tags?["stereo_mode"] ?? "")
-            ?? (stream.side_data_list ?? []).lazy.compactMap { data in
-                data.side_data_type == "Stereo 3D"
+            ?? (stream.sideDataList ?? []).lazy.compactMap { data in
+                data.sideDataType == "Stereo 3D"
                     ? StereoLabel(type: data.type ?? "", isInverted: (data.inverted ?? 0) != 0) : nil
             }.first
-        isHDR = ["smpte2084", "arib-std-b67"].contains(stream.color_transfer ?? "")
-        isInterlaced = ["tt", "bb", "tb", "bt"].contains(stream.field_order ?? "")
-        isBT709 = (stream.color_space ?? "unknown") == "unknown" ? height >= 720 || width >= 1280 : nil
-        codedStreams = videos.filter { $0.codec_name == "h264" || $0.codec_name == "hevc" }.compactMap(\.index)
+        isHDR = ["smpte2084", "arib-std-b67"].contains(stream.colorTransfer ?? "")
+        isInterlaced = ["tt", "bb", "tb", "bt"].contains(stream.fieldOrder ?? "")
+        isBT709 = (stream.colorSpace ?? "unknown") == "unknown" ? height >= 720 || width >= 1280 : nil
+        codedStreams = videos.filter { $0.codecName == "h264" || $0.codecName == "hevc" }.compactMap(\.index)
     }
 
     /// `24:35`; nil for what is no ratio or beyond 1:16…16:1.
@@ -98,36 +98,51 @@ public struct FilmInfo: Sendable {
         return (1.0 / 16...16).contains(ratio) ? ratio : nil
     }
 
-    // Members are named as ffprobe's keys.
     private struct Answer: Decodable {
         struct Format: Decodable {
-            let format_name: String?
+            let formatName: String?
             let duration: String?
+
+            private enum CodingKeys: String, CodingKey {
+                case duration
+                case formatName = "format_name"
+            }
         }
         struct SideData: Decodable {
-            let side_data_type: String?
+            let sideDataType: String?
             let type: String?
             let inverted: Int?
+
+            private enum CodingKeys: String, CodingKey {
+                case type, inverted
+                case sideDataType = "side_data_type"
+            }
         }
         struct Stream: Decodable {
             let index: Int?
-            let codec_type: String?
-            let codec_name: String?
+            let codecType: String?
+            let codecName: String?
             let profile: String?
             let width: Int?
             let height: Int?
-            let sample_aspect_ratio: String?
+            let sampleAspectRatio: String?
             let duration: String?
-            let field_order: String?
-            let color_space: String?
-            let color_transfer: String?
+            let fieldOrder: String?
+            let colorSpace: String?
+            let colorTransfer: String?
             let disposition: [String: Int]?
             let tags: [String: String]?
-            let side_data_list: [SideData]?
+            let sideDataList: [SideData]?
 
             private enum CodingKeys: String, CodingKey {
-                case index, codec_type, codec_name, profile, width, height, sample_aspect_ratio, duration, field_order,
-                    color_space, color_transfer, disposition, tags, side_data_list
+                case index, profile, width, height, duration, disposition, tags
+                case codecType = "codec_type"
+                case codecName = "codec_name"
+                case sampleAspectRatio = "sample_aspect_ratio"
+                case fieldOrder = "field_order"
+                case colorSpace = "color_space"
+                case colorTransfer = "color_transfer"
+                case sideDataList = "side_data_list"
             }
 
             init(from decoder: any Decoder) throws {
@@ -137,19 +152,19 @@ public struct FilmInfo: Sendable {
                     (try? values.decodeIfPresent(T.self, forKey: key)) ?? nil
                 }
                 index = value(.index)
-                codec_type = value(.codec_type)
-                codec_name = value(.codec_name)
+                codecType = value(.codecType)
+                codecName = value(.codecName)
                 profile = value(.profile)
                 width = value(.width)
                 height = value(.height)
-                sample_aspect_ratio = value(.sample_aspect_ratio)
+                sampleAspectRatio = value(.sampleAspectRatio)
                 duration = value(.duration)
-                field_order = value(.field_order)
-                color_space = value(.color_space)
-                color_transfer = value(.color_transfer)
+                fieldOrder = value(.fieldOrder)
+                colorSpace = value(.colorSpace)
+                colorTransfer = value(.colorTransfer)
                 disposition = value(.disposition)
                 tags = value(.tags)
-                side_data_list = value(.side_data_list)
+                sideDataList = value(.sideDataList)
             }
         }
         let streams: [Stream]?

@@ -79,7 +79,9 @@ struct FilmSurvey {
         }
         var warnings = decision.warnings + [eyes.warning].compactMap { $0 }
         if film.isHDR { warnings.append("HDR: colours are taken as they are coded, not mapped to ordinary brightness") }
-        if film.isInterlaced { warnings.append("interlaced: frames hold two moments; deinterlace it first if they move") }
+        if film.isInterlaced {
+            warnings.append("interlaced: a frame holds two moments; deinterlace the film first if that shows")
+        }
         let choice = try choose(from: film, shape, crop)
         if choice.errorCount > 0 {
             let text =
@@ -195,7 +197,8 @@ struct FilmSurvey {
         case .sideBySide, .topBottom: text += shape.isHalf ? "half " : "full "
         default: break
         }
-        text += "\(shape.arrangement.rawValue) (\(decision.reason)), \(decision.isRightFirst ? "right" : "left") first, "
+        text +=
+            "\(shape.arrangement.rawValue) (\(decision.reason)), \(decision.isRightFirst ? "right" : "left") first, "
         text += "views \(size.width)x\(size.height)"
         if !crop.isEmpty {
             text +=

@@ -15,8 +15,8 @@ public struct Films: FrameSource {
 
     /// What counts as a film in a folder; a single file is tried whatever its name.
     static let extensions: Set<String> = [
-        "3gp", "asf", "avi", "divx", "flv", "m2ts", "m2v", "m4v", "mk3d", "mkv", "mov", "mp4", "mpeg", "mpg", "mts", "mxf",
-        "ogm", "ogv", "ssif", "ts", "vob", "webm", "wmv",
+        "3gp", "asf", "avi", "divx", "flv", "m2ts", "m2v", "m4v", "mk3d", "mkv", "mov", "mp4", "mpeg", "mpg", "mts",
+        "mxf", "ogm", "ogv", "ssif", "ts", "vob", "webm", "wmv",
     ]
 
     public func items() throws -> [FrameItem] { try items { _ in } }
@@ -28,7 +28,7 @@ public struct Films: FrameSource {
         let tools = try FFmpeg.find()
         guard Files.isFolder(root) else {
             let name = root.split(separator: "/").last.map(String.init) ?? root
-            return try items(of: root, key: Self.stem(name), tools, note)
+            return try items(of: root, key: Self.stem(Self.plain(name)), tools, note)
         }
         let (films, others) = try list()
         if others > 0 { note("\(root): \(others) other files passed over") }
@@ -36,10 +36,13 @@ public struct Films: FrameSource {
             throw ImageError(
                 path: root, "no films in it", remedy: "put films there (.mkv, .mp4, …), or give another folder")
         }
-        let stems = Dictionary(grouping: films, by: Self.stem)
+        let stems = Dictionary(grouping: films) { Self.stem(Self.plain($0)) }
         var items: [FrameItem] = []
+        var taken: Set<String> = []
         for film in films {
-            let key = (stems[Self.stem(film)]?.count ?? 0) > 1 ? film : Self.stem(film)
+            let stem = Self.stem(Self.plain(film))
+            var key = (stems[stem]?.count ?? 0) > 1 ? Self.plain(film) : stem
+            while !taken.insert(key).inserted { key += "_" }
             do {
                 items += try self.items(of: root + "/" + film, key: key, tools, note)
             } catch let error as ImageError {
@@ -83,6 +86,15 @@ public struct Films: FrameSource {
         }
         try visit(root, "", 8)
         return (films.sorted { $0.precedes($1) }, others)
+    }
+
+    /// Keys are text without control characters; names of files may hold any.
+    private static func plain(_ name: String) -> String {
+        var plain = ""
+        for scalar in name.unicodeScalars {
+            plain.unicodeScalars.append(scalar.properties.generalCategory == .control ? "_" : scalar)
+        }
+        return plain
     }
 
     private static func stem(_ name: String) -> String {

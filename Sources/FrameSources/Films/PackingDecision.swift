@@ -59,7 +59,8 @@ struct PackingDecision: Equatable {
                 reason = "from the shape of its frames"
                 warnings.append(
                     "its label says \(labelled.rawValue), but only as \(other.rawValue) do "
-                        + "\(film.width)x\(film.height) pixels give pictures of a usual shape; taken as that, give --packing if that is wrong")
+                        + "\(film.width)x\(film.height) pixels give pictures of a usual shape; taken as that, give --packing if that is wrong"
+                )
             } else if vote.looksFlat, [.sideBySide, .topBottom, .framePacked].contains(labelled) {
                 throw ImageError(
                     path: film.path,

@@ -70,7 +70,7 @@ struct ViewShape: Equatable, Sendable {
             switch arrangement {
             case .sideBySide, .columns: (frameHeight, frameWidth / 2)
             case .topBottom, .rows: (frameHeight / 2, frameWidth)
-            case .framePacked: (frameHeight - frameHeight / 2 - Self.gap(frameHeight) / 2, frameWidth)
+            case .framePacked: ((frameHeight - Self.gap(frameHeight)) / 2, frameWidth)
             case .alternating: (frameHeight, frameWidth)
             }
         let squeeze =

@@ -59,7 +59,11 @@ struct FilmDataTests {
 
     @Test func exchangedEyesAreNoticed() throws {
         let loaded = try load(
-            data + "/movies/full_sbs.mkv", .every { $0.packing = .fullSideBySide; $0.swapsEyes = true })
+            data + "/movies/full_sbs.mkv",
+            .every {
+                $0.packing = .fullSideBySide
+                $0.swapsEyes = true
+            })
         #expect(loaded.notes.contains { $0.contains("warning") && $0.contains("eyes look exchanged") })
     }
 

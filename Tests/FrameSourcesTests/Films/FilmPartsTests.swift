@@ -179,7 +179,8 @@ import Testing
 
     @Test func faultsOfFrames() {
         func flat(_ value: UInt8) -> PixelArray {
-            PixelArray(height: 90, width: 160, channels: 3, element: .uint8, bytes: .init(repeating: value, count: 43200))
+            PixelArray(
+                height: 90, width: 160, channels: 3, element: .uint8, bytes: .init(repeating: value, count: 43200))
         }
         var title = flat(4)
         for y in 40..<48 { for x in 30..<90 where x % 5 < 2 { title.bytes[(y * 160 + x) * 3] = 255 } }

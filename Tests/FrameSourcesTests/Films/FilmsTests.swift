@@ -57,10 +57,20 @@ import Testing
         let shown = try load(wrong)
         expectViews(shown.records, left, right, "pictures")
         #expect(shown.notes.contains { $0.contains("warning") && $0.contains("its label says top-bottom") })
-        let forced = try load(wrong, .every { $0.packing = .fullTopBottom; $0.keepsAll = true })
+        let forced = try load(
+            wrong,
+            .every {
+                $0.packing = .fullTopBottom
+                $0.keepsAll = true
+            })
         #expect(forced.records.first?[FieldName.left]?.height == 96)
         #expect(forced.notes.contains { $0.contains("warning") && $0.contains("look side by side") })
-        let swapped = try load(wrong, .every { $0.packing = .fullSideBySide; $0.swapsEyes = true })
+        let swapped = try load(
+            wrong,
+            .every {
+                $0.packing = .fullSideBySide
+                $0.swapsEyes = true
+            })
         expectViews(swapped.records, right, left, "swapped")
     }
 
@@ -85,7 +95,8 @@ import Testing
 
     @Test func framePacked() throws {
         let path = try clips.stereo(
-            "hdmi.mkv", "[l]scale=1280:720:flags=neighbor[x];[r]scale=1280:720:flags=neighbor[y];"
+            "hdmi.mkv",
+            "[l]scale=1280:720:flags=neighbor[x];[r]scale=1280:720:flags=neighbor[y];"
                 + "[x]pad=1280:750[z];[z][y]vstack,setsar=1", frames: 4)
         let loaded = try load(path)
         #expect(loaded.records.count == 4)
@@ -109,8 +120,16 @@ import Testing
         #expect(left.records.first?[FieldName.left]?.width == 336)
         #expect(left.records.first?[FieldName.left]?.height == 192)
         #expect(left.notes.contains { $0.contains("warning") && $0.contains("pixel aspect") })
+        // Taken at its word, only squeezed views have a picture's shape; called full, they get what was asked for.
         let forced = try load(odd, .every { $0.pixelAspect = 24.0 / 35 })
-        #expect(forced.records.first?[FieldName.left]?.height == 280)
+        #expect(forced.records.first?[FieldName.left]?.width == 461)
+        let full = try load(
+            odd,
+            .every {
+                $0.pixelAspect = 24.0 / 35
+                $0.packing = .fullSideBySide
+            })
+        #expect(full.records.first?[FieldName.left]?.height == 280)
         let sized = try load(odd, .every { $0.size = (96, 160) })
         #expect(sized.records.first?[FieldName.right]?.width == 160)
     }
@@ -125,6 +144,11 @@ import Testing
             ["-filter_complex", "mandelbrot=s=320x180:r=24,trim=end_frame=30,format=gbrp"] + Clips.lossless,
             to: "flat.mkv")
         #expect(try refused(flat).contains("looks like a 2D film"))
+        // A pattern whose halves look alike from afar.
+        let pattern = try clips.run(
+            ["-filter_complex", "testsrc2=s=320x180:r=24,trim=end_frame=30,format=gbrp"] + Clips.lossless,
+            to: "pattern.mkv")
+        #expect(try refused(pattern).contains("their halves differ in detail"))
         let labelled = try clips.run(
             ["-i", flat, "-c", "copy", "-metadata:s:v:0", "stereo_mode=left_right"], to: "labelled.mkv")
         #expect(try refused(labelled).contains("looks like a 2D film"))
@@ -174,7 +198,10 @@ import Testing
         let parts = ["black", "stereo", "same", "still"].map { clips.path($0 + ".mkv") }
         try clips.run(
             parts.flatMap { ["-i", $0] } + ["-filter_complex", "concat=n=4,fps=24"] + Clips.lossless, to: "all.mkv")
-        let options = FilmOptions.every { $0.sampling = .rate(4); $0.packing = .sideBySide }
+        let options = FilmOptions.every {
+            $0.sampling = .rate(4)
+            $0.packing = .sideBySide
+        }
         let loaded = try load(clips.path("all.mkv"), options)
         let note = try #require(loaded.notes.first)
         // 2 s of black are 8 samples, 1 s of mono 4, 2 s that stand still 8, of which one is new.

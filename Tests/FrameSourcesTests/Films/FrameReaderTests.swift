@@ -25,13 +25,13 @@ import Testing
         for frame in frames { #expect(abs(frame.seconds - Double(frame.number) / 24) < 0.001) }
     }
 
-    /// Uneven times: frame n at n² / 96 seconds. What a rate takes follows from the times alone.
+    /// Uneven times: frame n at n · (n + 1) / 48 seconds. What a rate takes follows from the times alone.
     @Test(arguments: [0.5, 1, 2, 5, 24, 1000]) func unevenFrameRates(_ rate: Double) throws {
         try clips.run(
-            ["-filter_complex", Clips.views(42) + "[r]nullsink;[l]setpts=N*N/96/TB", "-fps_mode", "passthrough"]
+            ["-filter_complex", Clips.views(42) + "[r]nullsink;[l]setpts=N*(N+1)/2", "-fps_mode", "passthrough"]
                 + Clips.lossless, to: "uneven.mkv")
         // Matroska rounds to milliseconds.
-        let times = (0..<42).map { (Double($0 * $0) / 96 * 1000).rounded() / 1000 }
+        let times = (0..<42).map { (Double($0 * ($0 + 1)) / 48 * 1000).rounded() / 1000 }
         var expected: [Double] = []
         for time in times {
             // A frame at most two milliseconds early for its slot is in it.
@@ -56,7 +56,9 @@ import Testing
 
     @Test func strangeNames() throws {
         let made = try clips.stereo("plain.mkv", frames: 5)
-        for name in ["-i.mkv", "two words.mkv", "line\nend.mkv", "100%03d.mkv", "http:x.mkv", "a'b\"c;$(x)|.mkv", "Ünï.mkv"] {
+        for name in [
+            "-i.mkv", "two words.mkv", "line\nend.mkv", "100%03d.mkv", "http:x.mkv", "a'b\"c;$(x)|.mkv", "Ünï.mkv",
+        ] {
             let path = clips.path(name)
             try FileManager.default.copyItem(atPath: made, toPath: path)
             let info = try FilmInfo(path: path, tools: try #require(FilmTools.tools))
@@ -111,7 +113,12 @@ import Testing
         }
         let (code, line) = try #require(failure { _ = try load(cut) })
         #expect(code == .badData && line.contains("damaged") && line.contains("--keep-damaged"))
-        let kept = try load(cut, .every { $0.keepsDamaged = true; $0.packing = .fullSideBySide })
+        let kept = try load(
+            cut,
+            .every {
+                $0.keepsDamaged = true
+                $0.packing = .fullSideBySide
+            })
         #expect(kept.records.count > 10 && kept.notes.contains { $0.contains("warning") && $0.contains("damaged") })
     }
 
@@ -146,7 +153,8 @@ import Testing
             return path
         }
         let real = try #require(FilmTools.tools)
-        let hung = FFmpeg(ffmpeg: try program("hung", "exec sleep 1000"), ffprobe: try program("hungprobe", "exec sleep 1000"))
+        let sleeper = try program("hung", "exec sleep 1000")
+        let hung = FFmpeg(ffmpeg: sleeper, ffprobe: sleeper)
         let start = monotonicSeconds()
         #expect(failure { _ = try FilmInfo(path: film, tools: hung, silenceSeconds: 0.5) }?.0 == .inputOutput)
         let info = try FilmInfo(path: film, tools: FFmpeg(ffmpeg: hung.ffmpeg, ffprobe: real.ffprobe))
