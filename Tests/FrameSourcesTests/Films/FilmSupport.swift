@@ -74,6 +74,9 @@ final class Clips {
     }
 }
 
+/// As a plain truth value: a failed comparison of pictures would print them.
+func sameBytes(_ one: [UInt8]?, _ other: [UInt8]) -> Bool { one == other }
+
 extension FilmOptions {
     static func every(_ change: (inout FilmOptions) -> Void = { _ in }) -> FilmOptions {
         var options = FilmOptions()

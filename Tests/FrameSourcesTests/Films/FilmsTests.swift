@@ -13,8 +13,8 @@ import Testing
     private func expectViews(_ records: [Record], _ left: [[UInt8]], _ right: [[UInt8]], _ comment: Comment) {
         #expect(records.count == left.count, comment)
         for (index, record) in records.enumerated() where index < left.count {
-            #expect(record[FieldName.left]?.bytes == left[index], comment)
-            #expect(record[FieldName.right]?.bytes == right[index], comment)
+            #expect(sameBytes(record[FieldName.left]?.bytes, left[index]), comment)
+            #expect(sameBytes(record[FieldName.right]?.bytes, right[index]), comment)
         }
     }
 
@@ -217,7 +217,10 @@ import Testing
         let straight = try items.map { try $0.load() }
         #expect(straight.count == 40)
         let again = try Films(root: path, options: .every()).items()
-        for index in [5, 6, 2, 39, 0, 38] { #expect(try again[index].load() == straight[index]) }
+        for index in [5, 6, 2, 39, 0, 38] {
+            let isSame = try again[index].load() == straight[index]
+            #expect(isSame, "frame \(index)")
+        }
         for workers in [2, 3, 7] {
             let items = try Films(root: path, options: .every()).items()
             let results = Results(count: items.count)
@@ -226,7 +229,8 @@ import Testing
                     results.set(index, try? items[index].load())
                 }
             }
-            #expect(results.values == straight.map { $0 })
+            let isSame = results.values == straight.map { $0 }
+            #expect(isSame, "\(workers) workers")
         }
     }
 
@@ -238,7 +242,8 @@ import Testing
         var records = [try others[0].load()]
         for process in try children() { kill(process, SIGKILL) }
         for item in others.dropFirst() { records.append(try item.load()) }
-        #expect(records == expected)
+        let isSame = records == expected
+        #expect(isSame)
     }
 
     /// Decoders that this process has started and that still run.
