@@ -154,8 +154,6 @@ import Testing
         #expect(try refused(labelled).contains("looks like a 2D film"))
         let mono = try clips.run(["-i", flat, "-c", "copy", "-metadata:s:v:0", "stereo_mode=mono"], to: "mono.mkv")
         #expect(try refused(mono).contains("label says 2D"))
-        let anaglyph = try clips.stereo("ana.mkv", "[l][r]hstack,stereo3d=sbsl:arcd", label: "anaglyph_cyan_red")
-        #expect(try refused(anaglyph).contains("anaglyph"))
         let checkers = try clips.stereo("check.mkv", "[l][r]hstack,stereo3d=sbsl:chl", label: "checkerboard_lr")
         #expect(try refused(checkers).contains("checkerboard"))
         let same = try clips.stereo("same.mkv", "[r]nullsink;[l]split[x][y];[x][y]hstack,setsar=1")
