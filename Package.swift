@@ -28,7 +28,8 @@ let package = Package(
         .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
         .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
         .systemLibrary(name: "CTurboJPEG", pkgConfig: "libturbojpeg", providers: [.apt(["libturbojpeg0-dev"])]),
-        .target(name: "CImages", dependencies: ["CPNG"]),
+        .target(name: "CImages", dependencies: ["CPNG"], linkerSettings: [.linkedLibrary("z")]),
+        .target(name: "CHDF5", linkerSettings: [.linkedLibrary("dl")]),
         .target(name: "CKernels", cSettings: optimizedC),
         .target(name: "CFilters", cSettings: optimizedC),
         .target(name: "CThreads"),
@@ -40,7 +41,7 @@ let package = Package(
         // Level 2
         .target(name: "Tensors", dependencies: ["Basics"]),
         .target(name: "Shards", dependencies: ["Basics", "CLZ4", "CFilters"], exclude: ["FORMAT.md"]),
-        .target(name: "FrameSources", dependencies: ["Basics", "CImages", "CTurboJPEG", "CProcesses"]),
+        .target(name: "FrameSources", dependencies: ["Basics", "CImages", "CHDF5", "CTurboJPEG", "CProcesses"]),
         .target(name: "Heartbeats", dependencies: ["Basics", "Threads", "CThreads"]),
         .target(name: "Telemetry", dependencies: ["Basics"]),
         .target(name: "Metrics", dependencies: ["Basics"]),
@@ -106,7 +107,7 @@ let package = Package(
             name: "EngineTests",
             dependencies: [
                 "Basics", "Tensors", "Graphs", "Execution", "Operators", "Models", "Kernels", "Optimizers", "Threads",
-                "Training", "CAllocationCounter",
+                "Metrics", "Training", "CAllocationCounter",
             ],
             resources: [.copy("Fixtures")]),
         .testTarget(

@@ -100,7 +100,38 @@ public enum FieldName {
     public static let visible = "visible"
     /// The same for the right view's pixels.
     public static let visibleRight = "visible_right"
+    /// The picture of a data set that has one view only.
+    public static let image = "image"
+    /// Metres, float32, NaN = unknown; without a unit 0…1, or 0…255 in 8 bits, as sets of overlaid pictures have it.
     public static let depth = "depth"
+    /// 255 where the foreground is.
     public static let mask = "mask"
+    /// The picture without its foreground.
     public static let background = "background"
+    /// Numbers of things, 0 = background, uint8.
+    public static let objects = "objects"
+    /// Geometry of the rig: `[1, 1, 3]` float32: focal length (pixels of the stored width), baseline (metres), x of the
+    /// right principal point minus that of the left (pixels). depth = focal · baseline / (disparity + offset).
+    public static let calibration = "calibration"
+
+    /// Pairs of fields of which one is to the left eye what the other is to the right eye.
+    private static let pairs = [(left, right), (disparity, disparityRight), (visible, visibleRight)]
+
+    /// 0 for a field of the left view, 1 for one of the right view, nil for others.
+    public static func eye(of name: String) -> Int? {
+        for pair in pairs {
+            if name == pair.0 { return 0 }
+            if name == pair.1 { return 1 }
+        }
+        return nil
+    }
+
+    /// The same of the other eye; the name itself where there is no other.
+    public static func otherEye(_ name: String) -> String {
+        for pair in pairs {
+            if name == pair.0 { return pair.1 }
+            if name == pair.1 { return pair.0 }
+        }
+        return name
+    }
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 // Sides beyond this are refused by libpng itself; the limit on samples is the caller's, before it allocates.
 #define SIDE_LIMIT (1u << 20)
@@ -191,3 +192,9 @@ int cimages_png_encode(
 }
 
 void cimages_free(uint8_t *bytes) { free(bytes); }
+
+int64_t cimages_inflate(const uint8_t *bytes, size_t count, uint8_t *target, size_t capacity) {
+    uLongf written = capacity;
+    if (capacity > INT64_MAX || uncompress(target, &written, bytes, count) != Z_OK) return -1;
+    return (int64_t)written;
+}

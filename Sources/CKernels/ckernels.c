@@ -42,6 +42,35 @@ void ck_norm_combine(const double *partials, const float *origin, long chunks, l
     }
 }
 
+void ck_moments(double *moments, const float *origin, long channels, long rows) {
+    for (long c = 0; c < channels; c++) {
+        const double average = moments[c] / (double)rows;
+        moments[channels + c] -= moments[c] * average;
+        moments[c] = (double)origin[c] + average;
+    }
+    moments[2 * channels] = (double)rows;
+}
+
+void ck_moments_combine(double *moments, long chunks, long channels, float *mean, float *variance) {
+    const long stride = 2 * channels + 1;
+    double rows = moments[2 * channels];
+    for (long chunk = 1; chunk < chunks; chunk++) {
+        const double *part = moments + chunk * stride;
+        const double before = rows, share = part[2 * channels] / (before + part[2 * channels]);
+        rows += part[2 * channels];
+        for (long c = 0; c < channels; c++) {
+            const double shift = part[c] - moments[c];
+            moments[c] += shift * share;
+            moments[channels + c] += part[channels + c] + shift * shift * (before * share);
+        }
+    }
+    for (long c = 0; c < channels; c++) {
+        const double spread = moments[channels + c];
+        mean[c] = (float)moments[c];
+        variance[c] = spread < 0 ? 0.0f : (float)(spread / rows);   // NaN stays NaN
+    }
+}
+
 void ck_norm_gradient_combine(double *partials, long chunks, long channels, const float *variance, float epsilon,
                               float *gain_gradient, float *bias_gradient) {
     for (long chunk = 1; chunk < chunks; chunk++) {

@@ -18,6 +18,8 @@ CK_TYPES(2)
 CK_TYPES(4)
 CK_TYPES(8)
 CK_TYPES(16)
+CK_TYPES(32)
+CK_TYPES(64)
 
 // Unaligned load, store and broadcast of W floats (or doubles).
 #define LD(W, p) ((vf##W)(*(const vf##W##u *)(p)))

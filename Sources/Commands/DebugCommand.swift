@@ -65,7 +65,11 @@ struct DebugStepCommand: ParsableCommand {
     @OptionGroup var machine: MachineOptions
     @Option(help: "Safetensors file with the network's tensors under PyTorch's names and layout.")
     var weights: String
-    @Option(help: "Safetensors file with input.<name> tensors, [batch, 3, height, width], values 0…1.")
+    @Option(
+        help: """
+            Safetensors file with input.FIELD and target.FIELD, [batch, channels, height, width], as the layers and the \
+            loss take them.
+            """)
     var batch: String
     @Option(help: "eval: stored statistics; train: batch statistics, dropout, gradients.")
     var mode: DebugStep.Mode = .eval
@@ -77,12 +81,21 @@ struct DebugStepCommand: ParsableCommand {
         let state = try ModelState.empty(for: network)
         try state.load(try SafeTensorsFile(path: weights))
         let batchFile = try SafeTensorsFile(path: batch)
-        let inputs = try network.inputs.map { try batchFile.tensor("input.\($0.field)", named: $0.field) }
+        var fields: [NamedTensor] = []
+        for field in network.graphFields {
+            let name = "\(field.role == .input ? "input" : "target").\(field.name)"
+            // An evaluation does without targets.
+            if field.role == .target, mode == .eval, !batchFile.names.contains(name) { continue }
+            fields.append(try batchFile.tensor(name, named: field.name))
+        }
         let results = try DebugStep.run(
-            network: network, state: state, inputs: inputs, mode: mode, kernels: machine.kernels())
+            network: network, state: state, fields: fields, mode: mode, kernels: machine.kernels())
         try SafeTensorsWriter.write(
             path: dump,
-            tensors: (inputs.map { NamedTensor("input.\($0.name)", $0.shape, $0.values) } + results)
+            tensors: (fields.map { field in
+                let isInput = network.inputs.contains { $0.name == field.name }
+                return NamedTensor("\(isInput ? "input" : "target").\(field.name)", field.shape, field.values)
+            } + results)
                 .map { SafeTensorsWriter.Tensor($0.name, $0.shape, $0.values) },
             metadata: ["model": network.name, "mode": mode.rawValue])
         for result in results where result.shape.rank == 0 { print("\(result.name) \(result.values[0])") }
@@ -105,7 +118,7 @@ struct TrajectoryCommand: ParsableCommand {
     @OptionGroup var machine: MachineOptions
     @Option(help: "Safetensors file with the network's tensors.")
     var weights: String
-    @Option(help: "Safetensors file with one tensor per input, [steps, batch, 3, height, width].")
+    @Option(help: "Safetensors file with one tensor per input and target, [steps, batch, channels, height, width].")
     var batches: String
     @Option(help: "adam, adamw or sgd.")
     var optimizer = "adam"
@@ -131,9 +144,9 @@ struct TrajectoryCommand: ParsableCommand {
         let state = try ModelState.empty(for: network)
         try state.load(try SafeTensorsFile(path: weights))
         let file = try SafeTensorsFile(path: batches)
-        let inputs = try network.inputs.map { try file.tensor($0.field, named: $0.field) }
+        let fields = try network.graphFields.map { try file.tensor($0.name, named: $0.name) }
         let losses = try Trajectory.run(
-            network: network, state: state, inputs: inputs, configuration: configuration, kernels: machine.kernels())
+            network: network, state: state, fields: fields, configuration: configuration, kernels: machine.kernels())
         if let json {
             try JSONOutput.write(["optimizer": optimizer, "lr": lr, "loss": losses.map(Double.init)], to: json)
         } else {
@@ -198,8 +211,10 @@ struct GraphCommand: ParsableCommand {
     var batch = 1
     @Option(help: "training (with gradients), calibration, evaluation or prediction.")
     var purpose: Purpose = .evaluation
-    @Flag(help: "Only parameters and their total.")
+    @Flag(help: "The layers: type, output shape, number of parameters.")
     var summary = false
+    @Flag(help: "The parameters: name, shape, number of elements.")
+    var parameters = false
     @Option(help: "Draw the graph into this SVG file.")
     var svg: String?
 
@@ -212,16 +227,18 @@ struct GraphCommand: ParsableCommand {
             case .prediction: .prediction
             }
         guard batch > 0 else { throw Failure(.usage, "--batch \(batch): give at least 1") }
-        let graph = try NetworkGraph(
-            model.network(), purpose, batch: batch, height: size.height, width: size.width
-        ).graph
+        let built = try NetworkGraph(
+            model.network(), purpose, batch: batch, height: size.height, width: size.width)
+        let graph = built.graph
         if let svg {
             try AtomicFileWriter.write(GraphPicture(graph).svg(), to: svg)
             print("drawn in \(svg)")
         }
         if summary {
-            print(graph.parameterListing(), terminator: "")
-        } else if svg == nil {
+            print(built.summary(), terminator: "")
+        }
+        if parameters { print(graph.parameterListing(), terminator: "") }
+        if !summary, !parameters, svg == nil {
             print(graph.listing(), terminator: "")
         }
     }

@@ -98,7 +98,7 @@ enum Doctor {
         if !configuration.data.isEmpty {
             facts.data = dataFacts(configuration.data) {
                 let network = try configuration.makeNetwork()
-                let data = try TrainingData(path: configuration.data, fields: network.inputs.map(\.field))
+                let data = try configuration.openData(for: network)
                 pictureByteCount = configuration.samples * data.height * data.width * 3 * 5
                 // One rank of a host plans for all.
                 if Launcher.current.localRank ?? 0 == 0 {

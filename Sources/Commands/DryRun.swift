@@ -8,7 +8,7 @@ import Training
 enum DryRun {
     static func print(_ configuration: RunConfiguration, ranks: Int) throws {
         let network = try configuration.makeNetwork()
-        let data = try TrainingData(path: configuration.data, fields: network.inputs.map(\.field))
+        let data = try configuration.openData(for: network)
         let order = try SampleOrder(
             seed: configuration.seed, recordCount: data.dataSet.count(.train), lanes: configuration.lanes,
             laneBatch: configuration.laneBatch)

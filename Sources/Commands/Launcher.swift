@@ -33,12 +33,11 @@ enum Machine {
     /// - Parameter threads: 0 shares the cores that this process may use among the host's ranks.
     static func kernels(threads: Int, ranksOnHost: Int, precision: Precision) -> KernelContext {
         BlasInfo.prepare()
-        let cores = max(1, CPUAffinity.allowedCores)
-        let count = threads > 0 ? threads : max(1, cores / max(1, ranksOnHost))
+        let cores = CPUAffinity.share(ranksOnHost: ranksOnHost, isBound: Launcher.current.isBound)
+        let count = threads > 0 ? threads : cores
         // Spinning is right only while nobody else needs the core.
-        let spins = count * max(1, ranksOnHost) <= cores
         return KernelContext(
-            pool: ForkJoinPool(threadCount: count, spinMicroseconds: spins ? 1000 : 0), level: .best,
+            pool: ForkJoinPool(threadCount: count, spinMicroseconds: count <= cores ? 1000 : 0), level: .best,
             precision: precision)
     }
 

@@ -10,11 +10,15 @@ struct PredictCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "predict", abstract: "Makes disparity maps of stereo pictures.",
         discussion: """
-            Inputs are pictures that hold both views, folders of such pictures, or folders with left/ and right/ in them.
+            Inputs are pictures that hold both views, folders of such pictures, or folders with left/ and right/ in them. A \
+            network that reads one picture takes pictures and folders of pictures; one that reads others takes folders with \
+            one folder for each field, such as image/ and background/.
             Maps are named by the eye whose pixels they are, in pixels of the picture's own width, positive = nearer:
               KEY_disparity_left.png     colours, blue far, red near
               KEY_disparity_left_16.png  (d + 128) · 256 in 16 bits: signed disparities survive
               KEY_disparity_left.pfm     float32; also .npy
+              KEY_depth.png, .pfm, .npy  metres; KEY_depth_16.png: metres · 256, 0 = unknown
+              KEY_mask.png, .pfm, .npy   probability, 0…255 in the picture
               KEY_right_rebuilt.png      the right view as the network rebuilds it from the left one
             Example: vergence predict frames --layout side-by-side --checkpoint run/checkpoints/best.safetensors --output maps
             """)
@@ -56,14 +60,15 @@ struct PredictCommand: ParsableCommand {
             return format
         }
         let fixedRange = try range.map(parseRange)
-        let items = try inputs.flatMap(items)
+        let predictor = try Predictor(
+            network.load(), size: size.map { ($0.height, $0.width) }, kernels: machine.kernels())
+        let fields = predictor.network.inputs.map(\.name)
+        let items = try inputs.flatMap { try self.items(of: $0, fields: fields) }
         var keys: Set<String> = []
         for item in items where !keys.insert(item.key).inserted {
             throw Failure(
                 .usage, "two inputs are called \(item.key) and would share their maps; predict them into different folders")
         }
-        let predictor = try Predictor(
-            network.load(), size: size.map { ($0.height, $0.width) }, kernels: machine.kernels())
         let reporter = ProgressReporter(task: "predict", unit: "picture", items: "pictures", total: items.count)
         defer { reporter.finish() }
         var error = 0.0
@@ -77,9 +82,13 @@ struct PredictCommand: ParsableCommand {
             reporter.update(position: number + 1)
         }
         reporter.finish()
+        let hasViews = predictor.maps.contains { $0.kind == .view }
+        let quality =
+            hasViews
+            ? ", mean absolute error of the rebuilt views \(ProgressFormat.loss(error / Double(max(1, items.count))))"
+            : ""
         print(
-            "\(items.count) picture\(items.count == 1 ? "" : "s") at \(predictor.height)x\(predictor.width), "
-                + "mean absolute error of the rebuilt views \(ProgressFormat.loss(error / Double(max(1, items.count)))); "
+            "\(items.count) picture\(items.count == 1 ? "" : "s") at \(predictor.height)x\(predictor.width)\(quality); "
                 + "maps in \(output)")
     }
 
@@ -91,8 +100,17 @@ struct PredictCommand: ParsableCommand {
         return low...high
     }
 
-    private func items(of input: String) throws -> [FrameItem] {
+    /// - Parameter fields: what the network reads.
+    private func items(of input: String, fields: [String]) throws -> [FrameItem] {
         guard Files.exists(input) else { throw Failure(.missingInput, "\(input): no such picture or folder") }
+        if Set(fields) != [FieldName.left, FieldName.right] {
+            guard layout == nil || (layout == .folders) == (fields.count > 1) else {
+                throw Failure(
+                    .usage, "--layout \(layout?.rawValue ?? ""): the network reads \(fields.joined(separator: " and ")), "
+                        + "no packed views; leave --layout out")
+            }
+            return try PictureFolders(root: input, fields: fields).items()
+        }
         if Files.isFolder(input) {
             let hasFolders = Files.isFolder(input + "/left") && Files.isFolder(input + "/right")
             switch layout ?? (hasFolders ? .folders : .sideBySide) {
@@ -123,14 +141,18 @@ struct PredictCommand: ParsableCommand {
             try Files.createFolder(
                 base.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/"))
         }
-        for (eye, map) in prediction.disparities {
-            let name = "\(base)_disparity_\(eye.rawValue)"
+        for predicted in prediction.maps {
+            let (kind, map, name) = (predicted.map.kind, predicted.array, "\(base)_\(predicted.map.name)")
             for format in formats {
                 switch format {
+                case .color where kind == .mask:
+                    try ImageFile.write(MapFiles.gray(map), to: name + ".png")
                 case .color:
-                    let range = fixedRange ?? Colormap.range(of: map) ?? 0...1
+                    let range = fixedRange ?? (kind == .relativeDepth ? 0...1 : Colormap.range(of: map) ?? 0...1)
                     try ImageFile.write(Colormap.colours(of: map, in: range), to: name + ".png")
-                case .png16: try ImageFile.write(DisparityFiles.png16(map), to: name + "_16.png")
+                case .png16 where kind == .disparity:
+                    try ImageFile.write(DisparityFiles.png16(map), to: name + "_16.png")
+                case .png16: try ImageFile.write(MapFiles.png16(map, kind), to: name + "_16.png")
                 case .pfm: try ImageFile.write(map, to: name + ".pfm")
                 case .npy: try ImageFile.write(map, to: name + ".npy")
                 case .views: break

@@ -48,6 +48,7 @@ struct TrainCommand: ParsableCommand {
             name: .customLong("set"),
             help: ArgumentHelp("A setting of the network; may be given several times.", valueName: "name=value"))
         var settings: [String] = []
+        @Option(help: help("size")) var size: String?
     }
 
     struct LengthOptions: ParsableArguments {
@@ -72,11 +73,15 @@ struct TrainCommand: ParsableCommand {
         @Option(help: help("beta2")) var beta2: String?
         @Option(help: help("epsilon")) var epsilon: String?
         @Flag(help: help("amsgrad")) var amsgrad = false
+        @Flag(help: help("absolute-decay")) var absoluteDecay = false
         @Option(help: help("schedule")) var schedule: String?
         @Option(help: help("warmup")) var warmup: String?
         @Option(help: help("schedule-steps")) var scheduleSteps: String?
         @Option(help: help("schedule-gamma")) var scheduleGamma: String?
         @Option(help: help("schedule-power")) var schedulePower: String?
+        @Flag(help: help("schedule-by-epoch")) var scheduleByEpoch = false
+        @Option(help: help("plateau-patience")) var plateauPatience: String?
+        @Option(help: help("plateau-threshold")) var plateauThreshold: String?
         @Option(help: help("final-lr")) var finalLr: String?
         @Option(help: help("clip-norm")) var clipNorm: String?
 
@@ -86,6 +91,9 @@ struct TrainCommand: ParsableCommand {
                 ("weight-decay", weightDecay), ("beta1", beta1), ("beta2", beta2), ("epsilon", epsilon),
                 ("amsgrad", amsgrad ? "true" : nil), ("schedule", schedule), ("warmup", warmup),
                 ("schedule-steps", scheduleSteps), ("schedule-gamma", scheduleGamma),
+                ("absolute-decay", absoluteDecay ? "true" : nil),
+                ("schedule-by-epoch", scheduleByEpoch ? "true" : nil), ("plateau-patience", plateauPatience),
+                ("plateau-threshold", plateauThreshold),
                 ("schedule-power", schedulePower), ("final-lr", finalLr), ("clip-norm", clipNorm),
             ]
         }
@@ -127,32 +135,16 @@ struct TrainCommand: ParsableCommand {
         return ArgumentHelp("\(text). (default: \(field.format(RunConfiguration())))", valueName: "value")
     }
 
-    /// Defaults, then the run's own configuration when resuming, then the file, then the command line.
+    /// Defaults, then the network's recipe, then the run's own configuration when resuming, then the file, then the
+    /// command line.
     func resolved() throws -> RunConfiguration {
         if ranks > 1, Launcher.current.isUnderLauncher {
             throw Failure(.usage, "--ranks is for one process; under mpirun the launcher decides the number of ranks")
         }
-        var configuration = RunConfiguration()
-        if resume, let runFolder {
-            let path = RunFolder(path: runFolder).configurationPath
-            guard Files.exists(path) else {
-                throw Failure(.missingInput, "\(path): no run to resume; leave --resume out to start one")
-            }
-            try ConfigurationFile.apply(path, to: &configuration)
-        }
-        let saved = configuration
-        if let config { try ConfigurationFile.apply(config, to: &configuration) }
-        var given = length.given + optimizer.given + augmentation.given + records.given
-        given += [("data", data), ("run", runFolder), ("model", model.model)]
-        for (name, value) in given {
-            if let value { try configuration.set(name, to: value, place: "--\(name)") }
-        }
-        // A choice between steps and epochs on the command line replaces one in a file.
-        if length.epochs != nil, length.steps == nil { configuration.steps = 0 }
-        for setting in model.settings {
-            let (name, value) = try ModelOptions.pair(setting)
-            configuration.settings[name] = value
-        }
+        // Which network it is, and so which recipe, is known when all have spoken.
+        let given = try applied(to: RunConfiguration())
+        let start = try given.configuration.withRecipe(of: RunConfiguration())
+        let (configuration, saved) = try applied(to: start)
         if configuration.data.isEmpty { throw Failure(.usage, "no data given: vergence train DATA --run DIR") }
         if configuration.run.isEmpty && !dryRun { throw Failure(.usage, "no run folder given: add --run DIR") }
         guard (1...1024).contains(ranks) else { throw Failure(.usage, "--ranks \(ranks): give 1…1024") }
@@ -167,6 +159,34 @@ struct TrainCommand: ParsableCommand {
             }
         }
         return configuration
+    }
+
+    /// What the user says, over `start`. `saved`: what the run that is resumed says.
+    private func applied(
+        to start: RunConfiguration
+    ) throws -> (configuration: RunConfiguration, saved: RunConfiguration) {
+        var configuration = start
+        if resume, let runFolder {
+            let path = RunFolder(path: runFolder).configurationPath
+            guard Files.exists(path) else {
+                throw Failure(.missingInput, "\(path): no run to resume; leave --resume out to start one")
+            }
+            try ConfigurationFile.apply(path, to: &configuration)
+        }
+        let saved = configuration
+        if let config { try ConfigurationFile.apply(config, to: &configuration) }
+        var given = length.given + optimizer.given + augmentation.given + records.given
+        given += [("data", data), ("run", runFolder), ("model", model.model), ("size", model.size)]
+        for (name, value) in given {
+            if let value { try configuration.set(name, to: value, place: "--\(name)") }
+        }
+        // A choice between steps and epochs on the command line replaces one in a file.
+        if length.epochs != nil, length.steps == nil { configuration.steps = 0 }
+        for setting in model.settings {
+            let (name, value) = try ModelOptions.pair(setting)
+            configuration.settings[name] = value
+        }
+        return (configuration, saved)
     }
 
     func run() throws {

@@ -30,7 +30,9 @@ final class TrainingConsole: TrainingObserver {
             step == 0 ? "\(totalSteps) steps into \(folder.path)" : "going on at step \(step) of \(totalSteps)")
         progress = ProgressReporter(task: "train", position: step, total: totalSteps)
         let host = HostInfo.current()
-        let text = "\(host.summary)\nstarted at step \(step): \(ISO8601DateFormatter().string(from: Date()))\n"
+        var text = "\(host.summary)\nstarted at step \(step): \(ISO8601DateFormatter().string(from: Date()))\n"
+        text += "Vergence \(VergenceCommand.version)\n"
+        for (name, value) in Self.telling(ProcessInfo.processInfo.environment) { text += "\(name)=\(value)\n" }
         let old =
             (try? Files.read(folder.machinePath, limit: 1 << 20)).map { String(decoding: $0, as: UTF8.self) } ?? ""
         try AtomicFileWriter.write(old + text, to: folder.machinePath)
@@ -55,6 +57,20 @@ final class TrainingConsole: TrainingObserver {
         validationColumns = validation
     }
 
+    /// What of the environment may be written down: what changes speed or bits, and whose job it was. No more, because
+    /// environments hold secrets.
+    static func telling(_ environment: [String: String]) -> [(name: String, value: String)] {
+        let names: Set = [
+            "OPENBLAS_CORETYPE", "OPENBLAS_NUM_THREADS", "OPENBLAS_L2_SIZE", "OMP_NUM_THREADS", "MALLOC_ARENA_MAX",
+            "OMPI_COMM_WORLD_SIZE", "OMPI_MCA_pml", "OMPI_MCA_btl", "OMPI_MCA_btl_tcp_if_include",
+            "OMPI_MCA_hwloc_base_binding_policy", "OMPI_MCA_mpi_yield_when_idle", "SLURM_JOB_ID", "SLURM_JOB_NODELIST",
+            "SLURM_CPUS_PER_TASK", "SLURM_RESTART_COUNT", "VERGENCE_INJECT",
+        ]
+        return environment.filter { names.contains($0.key) }.sorted { $0.key < $1.key }.map {
+            ($0.key, $0.value.replacing("\n", with: " "))
+        }
+    }
+
     func finished(_ report: StepReport) throws {
         progress?.update(
             position: report.step, items: report.pairs, loss: report.losses.first?.value,
@@ -63,8 +79,8 @@ final class TrainingConsole: TrainingObserver {
         try stepTable?.append(
             [CSVCell(report.step), CSVCell(epoch)] + report.losses.map { CSVCell($0.value) }
                 + [
-                    CSVCell(report.learningRate), CSVCell(report.gradientNorm), CSVCell(report.seconds),
-                    CSVCell(report.dataWaitSeconds), CSVCell(report.communicationSeconds),
+                    CSVCell(report.learningRate), CSVCell(report.gradientNorm), CSVCell(seconds: report.seconds),
+                    CSVCell(seconds: report.dataWaitSeconds), CSVCell(seconds: report.communicationSeconds),
                 ])
     }
 
@@ -72,7 +88,7 @@ final class TrainingConsole: TrainingObserver {
         let validation = validationColumns.map { name in CSVCell(report.validation.first { $0.name == name }?.value) }
         try epochTable?.append(
             [CSVCell(report.step), CSVCell(report.epoch)] + report.trainingLosses.map { CSVCell($0.value) }
-                + validation + [CSVCell(report.learningRate), CSVCell(report.seconds)])
+                + validation + [CSVCell(report.learningRate), CSVCell(seconds: report.seconds)])
         var line = "epoch \(report.epoch), step \(report.step): "
         line += report.trainingLosses.map { "\($0.name) \(ProgressFormat.loss($0.value))" }.joined(separator: ", ")
         if !report.validation.isEmpty {
@@ -88,8 +104,8 @@ final class TrainingConsole: TrainingObserver {
             // Nobody can wait for the slowest longer than until it was done, nor longer than it waited.
             let wait = min(rank.communicationSeconds, slowest.busySeconds - rank.busySeconds)
             try rankTable?.append([
-                CSVCell(report.step), CSVCell(rank.rank), CSVCell(rank.host), CSVCell(rank.computeSeconds),
-                CSVCell(rank.dataWaitSeconds), CSVCell(rank.communicationSeconds), CSVCell(slowest.rank), CSVCell(wait),
+                CSVCell(report.step), CSVCell(rank.rank), CSVCell(rank.host), CSVCell(seconds: rank.computeSeconds),
+                CSVCell(seconds: rank.dataWaitSeconds), CSVCell(seconds: rank.communicationSeconds), CSVCell(slowest.rank), CSVCell(seconds: wait),
             ])
             for (index, hash) in rank.laneHashes.enumerated() {
                 try laneTable?.append([

@@ -91,7 +91,12 @@ enum TrainingRanks {
             threads: configuration.threads, ranksOnHost: ranksOnHost, precision: configuration.precision)
         defer { kernels.pool.shutDown() }
         let isFirst = communication.communicator.rank == 0
-        let console = isFirst ? try TrainingConsole(configuration, resume: wishes.resume) : nil
+        let observer =
+            isFirst
+            ? ObserverGroup([
+                try TrainingConsole(configuration, resume: wishes.resume),
+                TensorBoardObserver(configuration, resume: wishes.resume),
+            ]) : nil
         if let watch {
             try Doctor.admit(
                 .init(
@@ -100,7 +105,7 @@ enum TrainingRanks {
             watch.end()
         } else {
             for warning in Machine.warnings(threads: kernels.pool.threadCount, ranksOnHost: ranksOnHost) {
-                console?.remark(warning)
+                observer?.remark(warning)
             }
         }
         let save = { (folder: RunFolder) in
@@ -108,7 +113,7 @@ enum TrainingRanks {
         }
         let session = try TrainingSession(
             configuration: configuration, start: wishes.resume ? .resuming : .anew, communication: communication, kernels: kernels,
-            observer: console, fault: ProcessInfo.processInfo.environment["VERGENCE_INJECT"].map { try FaultInjection($0) },
+            observer: observer, fault: ProcessInfo.processInfo.environment["VERGENCE_INJECT"].map { try FaultInjection($0) },
             tracePath: wishes.trace, writeConfiguration: save, shouldStop: { InterruptSignal.isRequested },
             shouldSave: CheckpointSignal.question())
         // What may change on resuming stays changed, so that the next --resume needs no options.

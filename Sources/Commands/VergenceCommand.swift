@@ -18,7 +18,7 @@ public struct VergenceCommand: ParsableCommand {
             """,
         version: "vergence \(version)",
         subcommands: [
-            TrainCommand.self, LaunchCommand.self, PredictCommand.self, EvaluateCommand.self, ExportCommand.self,
+            TrainCommand.self, LaunchCommand.self, PredictCommand.self, EvaluateCommand.self, ExportCommand.self, ReportCommand.self,
             BenchCommand.self, ScaleCommand.self, DebugCommand.self, DoctorCommand.self,
         ])
 
@@ -36,6 +36,8 @@ public struct LaunchEnvironment: Sendable {
     public let rank: Int
     public let statedWorldSize: Int?
     public let ranksOnHost: Int
+    /// Whether the launcher bound this rank to cores of its own.
+    public let isBound: Bool
     /// This rank's number on its host.
     public let localRank: Int?
     /// This task's number and how many there are, if they were started together but do not know of each other.
@@ -46,14 +48,15 @@ public struct LaunchEnvironment: Sendable {
     public let makeCommunicator: @Sendable () throws -> any Communicator
 
     public init(
-        isUnderLauncher: Bool, rank: Int, worldSize: Int?, ranksOnHost: Int, localRank: Int?,
-        unrelatedTasks: (number: Int, count: Int)?, communicationLibrary: @escaping @Sendable () -> String,
+        isUnderLauncher: Bool, rank: Int, worldSize: Int?, ranksOnHost: Int, isBound: Bool,
+        localRank: Int?, unrelatedTasks: (number: Int, count: Int)?, communicationLibrary: @escaping @Sendable () -> String,
         makeCommunicator: @escaping @Sendable () throws -> any Communicator
     ) {
         self.isUnderLauncher = isUnderLauncher
         self.rank = rank
         statedWorldSize = worldSize
         self.ranksOnHost = ranksOnHost
+        self.isBound = isBound
         self.localRank = localRank
         self.unrelatedTasks = unrelatedTasks
         self.communicationLibrary = communicationLibrary
@@ -64,7 +67,7 @@ public struct LaunchEnvironment: Sendable {
 
     /// One process, no launcher.
     public static let solo = LaunchEnvironment(
-        isUnderLauncher: false, rank: 0, worldSize: nil, ranksOnHost: 1, localRank: nil, unrelatedTasks: nil,
+        isUnderLauncher: false, rank: 0, worldSize: nil, ranksOnHost: 1, isBound: false, localRank: nil, unrelatedTasks: nil,
         communicationLibrary: { "" }
     ) { SoloCommunicator() }
 }

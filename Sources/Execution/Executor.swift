@@ -75,7 +75,7 @@ public final class Executor {
             pointers[buffer.value.index] = statistics.base + buffer.offset
         }
         if let gradients = memory.gradients {
-            for (parameter, gradient) in zip(graph.parameters, graph.parameterGradients) {
+            for (parameter, gradient) in zip(graph.trainedParameters, graph.parameterGradients) {
                 precondition(pointers[gradient.index] == nil, "two parameters share a gradient")
                 pointers[gradient.index] = gradients.base + parameter.offset
             }

@@ -20,23 +20,31 @@ extension FrameSource {
 
 /// One sample that can be loaded when its turn comes, on any thread.
 public struct FrameItem: Sendable {
+    /// Part of a data set.
+    public enum Part: String, Sendable, CaseIterable {
+        case train, val, test
+    }
+
     /// Unique within its source.
     public let key: String
-    /// What splits may not tear apart, such as a film; nil if the item stands for itself.
+    /// The part to which the publisher gave it; nil where he names none.
+    public let part: Part?
+    /// What looks alike and should stay in one part: a film, a scene, a drive; nil where there is no such thing.
     public let group: String?
     private let body: @Sendable () throws -> Record
 
-    public init(key: String, group: String? = nil, load: @escaping @Sendable () throws -> Record) {
+    public init(
+        key: String, part: Part? = nil, group: String? = nil, load: @escaping @Sendable () throws -> Record
+    ) {
         self.key = key
+        self.part = part
         self.group = group
         body = load
     }
 
     /// An item that cannot be loaded, for what is already known to be broken.
-    init(key: String, broken: ImageError) {
-        self.key = key
-        group = nil
-        body = { throw broken }
+    init(key: String, part: Part? = nil, group: String? = nil, broken: ImageError) {
+        self.init(key: key, part: part, group: group) { throw broken }
     }
 
     /// - Throws: `ImageError` (65), `FileError` (66, 74), with one line that names the file.
@@ -54,6 +62,20 @@ enum SourceFolder {
         guard Files.isFolder(path) else {
             throw ImageError(path: path, "is a file", remedy: "give the folder that holds the pictures")
         }
+    }
+
+    /// - Throws: `ImageError` (66) naming the first of `names` that is no folder below `root`.
+    static func require(_ names: [String], in root: String, layout: String) throws {
+        try require(root)
+        for name in names where !Files.isFolder(root + "/" + name) {
+            throw ImageError(
+                path: root, "no sub-folder \(name)", remedy: "the layout is \(layout)", exitCode: .missingInput)
+        }
+    }
+
+    /// Names of the folders in `root`, hidden ones left out, sorted by bytes.
+    static func folders(in root: String) throws -> [String] {
+        try Files.list(root).filter { !$0.hasPrefix(".") && Files.isFolder(root + "/" + $0) }
     }
 
     /// Pictures below `root`, as `(key, path)`: the key is the path relative to `root` without extension. Sorted by the
@@ -104,8 +126,27 @@ extension String {
 
 /// Reading and checking what a pair is made of.
 enum PairLoader {
-    static let pictureFormats: Set<ImageFile.Format> = [.png, .jpeg]
+    static let pictureFormats: Set<ImageFile.Format> = [.png, .jpeg, .pnm]
     static let mapFormats: Set<ImageFile.Format> = [.png, .pfm, .npy]
+
+    /// - Throws: `ImageError` (65) if there is no file at `path`.
+    static func require(_ path: String) throws {
+        guard Files.exists(path) else {
+            throw ImageError(path: path, "not there, but the sample needs it", remedy: "unpack the archive again")
+        }
+    }
+
+    /// - Throws: `ImageError` (65) unless the map at `path` has one channel and the view's size.
+    static func requireMap(_ array: PixelArray, _ path: String, like view: PixelArray, _ what: String) throws {
+        guard array.channels == 1 else {
+            throw ImageError(path: path, "\(array.channels) channels; a \(what) has one", remedy: "give a gray map")
+        }
+        guard array.height == view.height, array.width == view.width else {
+            throw ImageError(
+                path: path, "\(array.width)x\(array.height) pixels, but the view has \(view.width)x\(view.height)",
+                remedy: "a \(what) needs the size of its view")
+        }
+    }
 
     /// A picture of 1 or 3 channels, 8 or 16 bits.
     static func picture(_ path: String) throws -> PixelArray {
@@ -141,15 +182,7 @@ enum PairLoader {
     /// is unknown; in float maps everything that is not finite is.
     static func disparity(_ path: String, divisor: Float, like view: PixelArray) throws -> PixelArray {
         let array = try ImageFile.read(path)
-        guard array.channels == 1 else {
-            throw ImageError(
-                path: path, "\(array.channels) channels; a disparity map has one", remedy: "give a gray map")
-        }
-        guard array.height == view.height, array.width == view.width else {
-            throw ImageError(
-                path: path, "\(array.width)x\(array.height) pixels, but the view has \(view.width)x\(view.height)",
-                remedy: "a disparity map needs the size of its view")
-        }
+        try requireMap(array, path, like: view, "disparity map")
         let floats: [Float]
         switch array.element {
         case .uint8: floats = array.bytes.map { $0 == 0 ? .nan : Float($0) / divisor }

@@ -4,7 +4,7 @@ import Basics
 /// by its extension.
 public enum ImageFile {
     public enum Format: String, Sendable, CaseIterable {
-        case png, jpeg, pfm, npy
+        case png, jpeg, pfm, npy, pnm
 
         /// By extension, in any case.
         public init?(extensionOf path: String) {
@@ -13,6 +13,7 @@ public enum ImageFile {
             case "jpg", "jpeg": self = .jpeg
             case "pfm": self = .pfm
             case "npy": self = .npy
+            case "pgm", "ppm", "pnm": self = .pnm
             default: return nil
             }
         }
@@ -29,6 +30,10 @@ public enum ImageFile {
                 content[2] == 32 || (9...13).contains(content[2])
             {
                 self = .pfm
+            } else if content.count > 2, content[0] == 0x50, content[1] == 0x35 || content[1] == 0x36,
+                content[2] == 32 || (9...13).contains(content[2])
+            {
+                self = .pnm
             } else {
                 return nil
             }
@@ -50,7 +55,7 @@ public enum ImageFile {
                 throw ImageError(
                     path: path, "broken \(promised.rawValue.uppercased()): the content does not begin like one")
             }
-            throw ImageError(path: path, "neither PNG, JPEG, PFM nor NPY")
+            throw ImageError(path: path, "neither PNG, JPEG, PFM, PGM, PPM nor NPY")
         }
         do {
             switch format {
@@ -58,13 +63,14 @@ public enum ImageFile {
             case .jpeg: return try JPEG.decode(bytes)
             case .pfm: return try PFM.decode(bytes)
             case .npy: return try NPY.decode(bytes)
+            case .pnm: return try PNM.decode(bytes)
             }
         } catch {
             throw ImageError(path: path, error.problem)
         }
     }
 
-    /// Writes a file in the format of its extension (.png, .jpg, .jpeg, .pfm, .npy); it appears only when complete.
+    /// Writes a file in the format of its extension (.png, .jpg, .jpeg, .pfm, .pgm, .ppm, .npy); it appears only when complete.
     /// - Throws: `ImageError` (64) for an unknown extension or an array that the format cannot hold, `FileError`.
     public static func write(_ array: PixelArray, to path: String) throws {
         try AtomicFileWriter.write(try encode(array, as: path), to: path)
@@ -83,6 +89,7 @@ public enum ImageFile {
             case .jpeg: return try JPEG.encode(array)
             case .pfm: return try PFM.encode(array)
             case .npy: return NPY.encode(array)
+            case .pnm: return try PNM.encode(array)
             }
         } catch {
             throw ImageError(path: path, error.problem, remedy: "choose another kind of file", exitCode: .usage)

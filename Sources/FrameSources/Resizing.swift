@@ -98,19 +98,26 @@ public enum Resizing {
             height: height, width: width, channels: array.channels, element: array.element, bytes: bytes)
     }
 
-    /// Every field of a record by the rule of its name: disparities scaled, depths and other float maps picked, masks
-    /// picked, pictures averaged.
+    /// Every field of a record by the rule of its name: pictures averaged, disparities picked and scaled, depths and
+    /// other float maps picked, masks and object numbers picked, focal length and offset of the calibration scaled.
+    ///
+    /// Maps are picked and not averaged because a mean over a hole or over the edge of a thing is a distance at which
+    /// nothing is, and a mean of two object numbers is a third object.
     public static func record(_ record: Record, height: Int, width: Int) -> Record {
-        Record(
+        let oldWidth = record.fields.first { $0.name != FieldName.calibration }?.array.width ?? width
+        return Record(
             key: record.key,
             fields: record.fields.map { field in
-                Record.Field(field.name, resized(field, height: height, width: width))
+                if field.name == FieldName.calibration, let calibration = Calibration(field.array) {
+                    return calibration.scaled(by: Float(Double(width) / Double(oldWidth))).field
+                }
+                return Record.Field(field.name, resized(field, height: height, width: width))
             })
     }
 
     private static func resized(_ field: Record.Field, height: Int, width: Int) -> PixelArray {
         switch field.name {
-        case FieldName.visible, FieldName.visibleRight, FieldName.mask:
+        case FieldName.visible, FieldName.visibleRight, FieldName.mask, FieldName.objects:
             return nearest(field.array, height: height, width: width)
         default:
             guard field.array.element == .float32 else { return area(field.array, height: height, width: width) }

@@ -11,17 +11,18 @@ public protocol GradientArithmetic {
 
 extension GraphBuilder {
     /// Reverse-mode differentiation as a graph rewrite: appends the nodes that compute d`loss`/d`parameter` for every
-    /// parameter and records them as the graph's parameter gradients. `loss` must be a scalar.
+    /// parameter that is not frozen and records them as the graph's parameter gradients. `loss` must be a scalar.
     ///
     /// Gradients of a value that is used several times are summed in order of the uses, last use first: part of the
     /// definition, because it decides bits.
     public func differentiate(
         _ loss: Value, arithmetic: any GradientArithmetic.Type, file: String = #fileID, line: Int = #line
     ) {
+        let trained = parameters.filter(\.isTrained)
         let gradients = gradients(
-            of: loss, cotangent: nil, withRespectTo: parameters.map(\.value), arithmetic: arithmetic, file: file,
+            of: loss, cotangent: nil, withRespectTo: trained.map(\.value), arithmetic: arithmetic, file: file,
             line: line)
-        for (parameter, gradient) in zip(parameters, gradients) {
+        for (parameter, gradient) in zip(trained, gradients) {
             guard let gradient else {
                 report("the loss does not depend on the parameter \(parameter.name)", file, line)
                 continue

@@ -46,7 +46,8 @@ public struct Graph: Sendable {
     public let buffers: [Buffer]
     /// Named results in order of declaration.
     public let outputs: [(name: String, value: ValueID)]
-    /// Gradient of each parameter in the order of `parameters`; empty in graphs that were not differentiated.
+    /// Gradient of each trained parameter in the order of `trainedParameters`; empty in graphs that were not
+    /// differentiated.
     public let parameterGradients: [ValueID]
     /// Batch statistics that training gathers, in the order in which layers were built.
     public let statistics: [Statistic]
@@ -61,7 +62,10 @@ public struct Graph: Sendable {
         return nil
     }
 
-    /// Number of trained scalars.
+    /// Parameters that are not frozen.
+    public var trainedParameters: [Parameter] { parameters.filter(\.isTrained) }
+
+    /// Number of scalars in parameters, frozen ones too.
     public var parameterCount: Int { parameters.reduce(0) { $0 + $1.shape.count } }
 }
 
@@ -75,6 +79,11 @@ public enum ParameterLayout: Sendable, Hashable {
     case depthwise
     /// Here [in, kh, kw, out]; PyTorch [in, out, kh, kw].
     case transposedConvolution
+    /// Of a fully connected layer, here [in, out]; PyTorch [out, in]. Either side that is a picture [height, width,
+    /// channels] counts its values in this order here, and channel by channel there.
+    case linear(input: Shape, output: Shape)
+    /// A vector of the values of a picture [height, width, channels], in the two orders of `linear`.
+    case flattened(Shape)
 }
 
 /// How a parameter starts.
@@ -82,15 +91,25 @@ public enum Initializer: Sendable, Hashable {
     case constant(Float)
     /// Uniform in ±√(6 / (fanIn + fanOut)). **Source:** Glorot, Bengio, AISTATS 2010, equation 16.
     case glorotUniform(fanIn: Int, fanOut: Int)
+    /// Uniform in ±bound. With 1 / √fanIn it is what PyTorch's layers start from (Kaiming uniform with a = √5).
+    case uniform(bound: Double)
+    case normal(deviation: Double)
+    /// Normal, drawn again beyond two deviations.
+    case truncatedNormal(deviation: Double)
+    /// Of a transposed convolution [in, k, k, out]: enlarges each channel by itself, linearly between pixels; zero from
+    /// one channel to another. **Source:** Deep3D's released weights' filler (Caffe's `bilinear`).
+    case bilinear
 }
 
-/// A trained tensor.
+/// A tensor that training changes, unless it is frozen.
 public struct Parameter: Sendable {
     public let name: String
     public let value: Graph.ValueID
     public let shape: Shape
     public let layout: ParameterLayout
     public let initializer: Initializer
+    /// False: it keeps its value, and has no gradient.
+    public let isTrained: Bool
     /// First element in the parameter arena (and in the gradient and optimizer arenas).
     public let offset: Int
 }

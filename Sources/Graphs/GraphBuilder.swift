@@ -23,13 +23,27 @@ public final class GraphBuilder {
     var statistics: [Statistic] = []
     var outputs: [(name: String, value: Graph.ValueID)] = []
     var parameterGradients: [Graph.ValueID] = []
+    /// Which parameters, by name, keep their values.
+    private let isFrozen: (String) -> Bool
+    /// Layers in the order in which they were finished, for people to read; the graph does not depend on them.
+    public private(set) var layers: [GraphLayer] = []
     private var problems: [GraphError.Problem] = []
     private var scopes: [String] = []
     private var names: Set<String> = []
     private var parameterCount = 0
     private var statisticCount = 0
 
-    public init(mode: Mode) { self.mode = mode }
+    public init(mode: Mode, isFrozen: @escaping (String) -> Bool = { _ in false }) {
+        self.mode = mode
+        self.isFrozen = isFrozen
+    }
+
+    /// Notes that a layer at the current place is finished.
+    /// - Parameter parameterCount: scalars of its own, without those of layers inside.
+    public func layer(_ type: String, _ results: [Value], parameterCount: Int) {
+        layers.append(
+            GraphLayer(type: type, path: path, shapes: results.map(\.shape), parameterCount: parameterCount))
+    }
 
     /// Set while the gradient of a node is written down: its nodes are named after the node.
     var overridePath: String?
@@ -52,7 +66,7 @@ public final class GraphBuilder {
         return value
     }
 
-    /// Declares a trained tensor. Its name is the checkpoint's name; declaring one twice is an error.
+    /// Declares a parameter. Its name is the checkpoint's name; declaring one twice is an error.
     public func parameter(
         _ name: String, _ shape: Shape, layout: ParameterLayout, initializer: Initializer,
         file: String = #fileID, line: Int = #line
@@ -63,7 +77,7 @@ public final class GraphBuilder {
         parameters.append(
             Parameter(
                 name: name, value: value.id, shape: shape, layout: layout, initializer: initializer,
-                offset: parameterCount))
+                isTrained: !isFrozen(name), offset: parameterCount))
         // Every tensor starts on a 64-byte line, so that kernels may assume it.
         parameterCount += (shape.count + 15) / 16 * 16
         return value

@@ -25,12 +25,12 @@ extension Graph {
         }
         for (name, value) in outputs { precondition(defined.contains(value), "output \(name) is never computed") }
         for gradient in parameterGradients { precondition(defined.contains(gradient), "a gradient is never computed") }
-        precondition(parameterGradients.isEmpty || parameterGradients.count == parameters.count)
+        precondition(parameterGradients.isEmpty || parameterGradients.count == trainedParameters.count)
         for statistic in statistics { precondition(defined.contains(statistic.value), "\(statistic.name) is missing") }
     }
 
-    /// The graph without nodes whose results nobody uses. Values keep their numbers; those of removed nodes are orphans
-    /// that no node mentions.
+    /// The graph without nodes whose results nobody uses, and without inputs that nobody reads. Values keep their
+    /// numbers; those of removed nodes are orphans that no node mentions.
     func withoutDeadNodes() -> Graph {
         var live = Set(outputs.map(\.value)).union(parameterGradients).union(statistics.map(\.value))
         var keep = [Bool](repeating: false, count: nodes.count)
@@ -49,7 +49,7 @@ extension Graph {
             }
         }
         return Graph(
-            values: values, nodes: kept.map { nodes[$0] }, inputs: inputs, parameters: parameters, buffers: buffers,
-            outputs: outputs, parameterGradients: parameterGradients, statistics: statistics)
+            values: values, nodes: kept.map { nodes[$0] }, inputs: inputs.filter(live.contains),
+            parameters: parameters, buffers: buffers, outputs: outputs, parameterGradients: parameterGradients, statistics: statistics)
     }
 }

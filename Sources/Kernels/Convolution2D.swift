@@ -38,7 +38,7 @@ extension KernelContext {
         let extents = ConvolutionExtents(input: input, weights: weights, geometry: geometry)
         return method.isWinograd(extents)
             ? WinogradPlan(extents, .forward).packedCount
-                + WinogradPlan(extents, .forward).convolutionWorkspaceCount(threadCount: threadCount)
+                + WinogradPlan(extents, .forward).convolutionWorkspaceCount(threadCount: threadCount, statistics: false)
             : PatchProductPlan(extents).workspaceCount(threadCount: threadCount)
     }
 
@@ -66,7 +66,7 @@ extension KernelContext {
             transformWeights(weights.base, plan: plan, turned: workspace, into: workspace)
             winogradConvolution(
                 PictureParts(input), transformed: workspace, bias: bias?.base, activation: activation, plan: plan,
-                into: PictureParts(output), workspace: workspace + plan.packedCount)
+                into: PictureParts(output), statistics: nil, workspace: workspace + plan.packedCount)
         } else {
             multiplyPatches(
                 extents.grid, of: input.base,
@@ -111,7 +111,8 @@ extension KernelContext {
         let extents = ConvolutionExtents(input: input, weights: weights, geometry: geometry)
         if method.isWinograd(extents) {
             let plan = WinogradPlan(extents, .inputGradient)
-            return plan.packedCount + plan.transposedCount + plan.convolutionWorkspaceCount(threadCount: threadCount)
+            return plan.packedCount + plan.transposedCount
+                + plan.convolutionWorkspaceCount(threadCount: threadCount, statistics: false)
         }
         if extents.isPointwise { return extents.turnedWeightsCount }
         return GatherPlan(extents).workspaceCount(threadCount: threadCount)
@@ -222,10 +223,10 @@ extension KernelContext {
     }
 
     public static func winogradWorkspaceCount(
-        input: Shape, weights: Shape, geometry: ConvolutionGeometry, threadCount: Int
+        input: Shape, weights: Shape, geometry: ConvolutionGeometry, statistics: Bool, threadCount: Int
     ) -> Int {
         WinogradPlan(ConvolutionExtents(input: input, weights: weights, geometry: geometry), .forward)
-            .convolutionWorkspaceCount(threadCount: threadCount)
+            .convolutionWorkspaceCount(threadCount: threadCount, statistics: statistics)
     }
 
     public func packWinograd(
@@ -235,17 +236,19 @@ extension KernelContext {
         transformWeights(weights.base, plan: WinogradPlan(extents, .forward), turned: packed, into: packed)
     }
 
-    /// `convolution2D` of one picture, or two whose channels follow one another. Only where `convolution2DIsWinograd`; so
-    /// are the two gradients.
+    /// `convolution2D` of one picture, or two whose channels follow one another, and the statistics of the result if asked
+    /// for. Only where `convolution2DIsWinograd`; so are the two gradients.
     public func winogradConvolution2D(
         _ input: PictureParts, weights: Shape, packed: UnsafePointer<Float>, bias: TensorView?, output: TensorView,
-        geometry: ConvolutionGeometry, activation: Activation, workspace: UnsafeMutablePointer<Float>
+        statistics: BatchStatistics?, geometry: ConvolutionGeometry, activation: Activation,
+        workspace: UnsafeMutablePointer<Float>
     ) {
         let extents = ConvolutionExtents(input: input.shape, weights: weights, geometry: geometry)
         extents.checkSmall(output.shape)
         winogradConvolution(
             input, transformed: packed, bias: bias?.base, activation: activation,
-            plan: WinogradPlan(extents, .forward), into: PictureParts(output), workspace: workspace)
+            plan: WinogradPlan(extents, .forward), into: PictureParts(output), statistics: statistics,
+            workspace: workspace)
     }
 
     public func convolution2DInputGradient(
@@ -267,7 +270,7 @@ extension KernelContext {
         transformWeights(weights.base, plan: plan, turned: rest, into: workspace)
         winogradConvolution(
             PictureParts(outputGradient), transformed: workspace, bias: nil, activation: .none, plan: plan,
-            into: inputGradient, workspace: rest + plan.transposedCount)
+            into: inputGradient, statistics: nil, workspace: rest + plan.transposedCount)
     }
 
     public func convolution2DWeightGradient(

@@ -112,9 +112,14 @@ struct WinogradPlan {
     /// Transformed and packed weights, and what their making needs besides.
     var packedCount: Int { Self.points * packedPlane }
 
-    func convolutionWorkspaceCount(threadCount: Int) -> Int {
-        zerosCount + (isFused ? threadCount : 1) * blockCount
+    func convolutionWorkspaceCount(threadCount: Int, statistics: Bool) -> Int {
+        zerosCount + (isFused ? threadCount : 1) * blockCount + (statistics ? 2 * momentsChunks * momentsCount : 0)
     }
+
+    // Statistics of the result: float64 moments (see `ck_moments`) of the tiles that are transformed together.
+    var momentsTiles: Int { isFused ? block : tilesPerChunk }
+    var momentsChunks: Int { ceilDivide(tileCount, momentsTiles) }
+    var momentsCount: Int { 2 * outputChannels + 1 }
 
     func weightGradientWorkspaceCount(threadCount: Int) -> Int {
         zerosCount + gradientsCount + (isFused ? threadCount : 1) * blockCount
@@ -166,11 +171,23 @@ extension KernelContext {
     /// - Parameter transformed: what `transformWeights` made.
     func winogradConvolution(
         _ input: PictureParts, transformed: UnsafePointer<Float>, bias: UnsafePointer<Float>?, activation: Activation,
-        plan: WinogradPlan, into output: PictureParts, workspace: UnsafeMutablePointer<Float>
+        plan: WinogradPlan, into output: PictureParts, statistics: BatchStatistics?,
+        workspace: UnsafeMutablePointer<Float>
     ) {
         let (kernels, points) = (kernels, WinogradPlan.points)
         let zeros = workspace
         let scratch = zeros + plan.zerosCount
+        let moments = statistics.map { _ in
+            doubles(
+                scratch + (plan.isFused ? pool.threadCount : 1) * plan.blockCount,
+                count: plan.momentsChunks * plan.momentsCount)
+        }
+        defer {
+            if let statistics, let moments {
+                ck_moments_combine(
+                    moments, plan.momentsChunks, plan.outputChannels, statistics.mean.base, statistics.variance.base)
+            }
+        }
         zeros.update(repeating: 0, count: plan.zerosCount)
         let relu: Int32 = activation == .relu ? 1 : 0
 
@@ -186,6 +203,10 @@ extension KernelContext {
                 var tiles = plan.outputTiles(channels: channels)
                 kernels.pointee.winograd_output(
                     &tiles, planes + first, bias.map { $0 + first }, relu, range.lowerBound, range.upperBound, base)
+            }
+            if let moments {
+                let chunk = range.lowerBound / plan.momentsTiles
+                takeMoments(of: output.first, tiles: range, plan, into: moments + chunk * plan.momentsCount)
             }
         }
         func multiply(
@@ -228,6 +249,39 @@ extension KernelContext {
                     first..<min(end, first + tilesPerChunk), products + (first - start) * plan.outputChannels)
             }
         }
+    }
+
+    /// Moments of the pixels of a range of tiles, about the first of them.
+    private func takeMoments(
+        of output: TensorView, tiles: Range<Int>, _ plan: WinogradPlan, into moments: UnsafeMutablePointer<Double>
+    ) {
+        let (channels, width, height) = (plan.outputChannels, plan.outputWidth, plan.outputHeight)
+        func pixel(_ tile: Int) -> (image: Int, y: Int, x: Int) {
+            let row = tile / plan.tilesWide
+            return (
+                row / plan.tilesHigh, row % plan.tilesHigh * WinogradPlan.tile,
+                tile % plan.tilesWide * WinogradPlan.tile
+            )
+        }
+        func place(_ image: Int, _ y: Int, _ x: Int) -> UnsafeMutablePointer<Float> {
+            output.base + ((image * height + y) * width + x) * channels
+        }
+        moments.update(repeating: 0, count: 2 * channels)
+        let first = pixel(tiles.lowerBound)
+        let origin = place(first.image, first.y, first.x)
+        var (tile, pixels) = (tiles.lowerBound, 0)
+        while tile < tiles.upperBound {
+            // Tiles side by side: their rows are runs of pixels.
+            let count = min(plan.tilesWide - tile % plan.tilesWide, tiles.upperBound - tile)
+            let (image, top, left) = pixel(tile)
+            let run = min(count * WinogradPlan.tile, width - left)
+            for y in top..<min(top + WinogradPlan.tile, height) {
+                kernels.pointee.norm_sums(place(image, y, left), origin, run, channels, moments)
+                pixels += run
+            }
+            tile += count
+        }
+        ck_moments(moments, origin, channels, pixels)
     }
 
     /// Weights [3, 3, Ci, Co] as 36 packed matrices; for an input gradient turned and transposed, which needs

@@ -23,8 +23,9 @@ extension KernelContext {
         let (kernelHeight, kernelWidth) = (weights.shape[0], weights.shape[1])
         let kernels = kernels
         forEach(.rows(input.shape[0] * height, of: width * channels, floats: 1 << 17)) { begin, count in
+            var rows = ck_rows(input)
             kernels.pointee.depthwise(
-                input.base, 0, weights.base, output.base, 0, begin, begin + count, height, width, channels, kernelHeight,
+                &rows, weights.base, output.base, 0, begin, begin + count, height, width, channels, kernelHeight,
                 kernelWidth, isFlipped ? 1 : 0)
         }
     }
@@ -52,8 +53,9 @@ extension KernelContext {
             let sums = partials + chunk * sumCount
             sums.update(repeating: 0, count: sumCount)
             let begin = chunks.begin(chunk)
+            var (rows, gradientRows) = (ck_rows(input), ck_rows(outputGradient))
             kernels.pointee.depthwise_weight_gradient(
-                input.base, 0, outputGradient.base, 0, sums, begin, begin + chunks.length(chunk), height, width, channels,
+                &rows, &gradientRows, sums, begin, begin + chunks.length(chunk), height, width, channels,
                 kernelHeight, kernelWidth)
         }
         ck_combine(partials, chunks.count, sumCount, weightGradient.base)
@@ -70,4 +72,9 @@ extension KernelContext {
                 && weights.shape[0] * weights.shape[1] <= 128,
             "depthwise convolution of \(input.shape) by \(weights.shape) into \(output.shape)")
     }
+}
+
+extension ck_rows {
+    /// A whole picture.
+    init(_ picture: TensorView) { self.init(base: picture.base, first: 0, ring: 0) }
 }

@@ -42,11 +42,13 @@ public struct AdamStep: Sendable {
     public var weightDecay: Double
     /// AdamW: the parameters shrink directly, instead of the decay entering the gradient.
     public var isDecoupled: Bool
+    /// AdamW: the parameters shrink by the decay itself, not by learning rate · decay.
+    public var hasAbsoluteDecay: Bool
     public var step: Int
 
     public init(
         learningRate: Double, beta1: Double, beta2: Double, epsilon: Double, weightDecay: Double, isDecoupled: Bool,
-        step: Int
+        hasAbsoluteDecay: Bool = false, step: Int
     ) {
         self.learningRate = learningRate
         self.beta1 = beta1
@@ -54,6 +56,7 @@ public struct AdamStep: Sendable {
         self.epsilon = epsilon
         self.weightDecay = weightDecay
         self.isDecoupled = isDecoupled
+        self.hasAbsoluteDecay = hasAbsoluteDecay
         self.step = step
     }
 }
@@ -161,7 +164,7 @@ extension KernelContext {
                 step_size: Float(rate / correction1),
                 root_correction: Float(rootCorrection), epsilon: Float(step.epsilon),
                 coupled_decay: step.isDecoupled ? 0 : Float(decay),
-                decay_factor: step.isDecoupled ? Float(1 - rate * decay) : 1)
+                decay_factor: step.isDecoupled ? Float(1 - (step.hasAbsoluteDecay ? decay : rate * decay)) : 1)
             kernels.pointee.adam(
                 parameters + begin, gradients + begin, firstMoment + begin, secondMoment + begin,
                 maximumSecondMoment.map { $0 + begin }, count, &numbers)

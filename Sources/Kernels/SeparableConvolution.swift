@@ -37,6 +37,14 @@ public struct OutputNormalization {
     }
 }
 
+/// Where the statistics of a picture go: mean and population variance of each channel, `[C]`.
+public struct BatchStatistics {
+    public let mean: TensorView
+    public let variance: TensorView
+
+    public init(mean: TensorView, variance: TensorView) { (self.mean, self.variance) = (mean, variance) }
+}
+
 /// Sizes of a separable convolution, and how it is cut: a function of the shapes only.
 struct SeparablePlan {
     let batch: Int
@@ -73,12 +81,19 @@ struct SeparablePlan {
     var forwardRows: Int { min(height, max(2, min(8, ceilDivide(rowCount, 16)))) }
     var forwardStep: Int { min(forwardRows, stepRows) }
 
-    func normalizedCount(rows: Int) -> Int { roundUp((rows + 2 * margin) * width * inputChannels, to: 16) }
+    /// Rows of a ring that holds those of a step and `margin` rows on either side: whole steps, so that none is cut.
+    func ringRows(step: Int) -> Int { roundUp(step + 2 * margin, to: step) }
+    func ringCount(step: Int) -> Int { roundUp(ringRows(step: step) * width * inputChannels, to: 16) }
     func inputRowsCount(_ rows: Int) -> Int { roundUp(rows * width * inputChannels, to: 16) }
     func outputRowsCount(_ rows: Int) -> Int { roundUp(rows * width * outputChannels, to: 16) }
 
-    var forwardScratch: Int { normalizedCount(rows: forwardStep) + inputRowsCount(forwardStep) }
-    func forwardWorkspaceCount(threadCount: Int) -> Int { threadCount * forwardScratch }
+    var forwardScratch: Int { ringCount(step: forwardStep) + inputRowsCount(forwardStep) }
+    var forwardChunksHigh: Int { ceilDivide(height, forwardRows) }
+    /// Float64 moments of a chunk's results: see `ck_moments`.
+    var momentsCount: Int { 2 * outputChannels + 1 }
+    func forwardWorkspaceCount(threadCount: Int, statistics: Bool) -> Int {
+        threadCount * forwardScratch + (statistics ? 2 * batch * forwardChunksHigh * momentsCount : 0)
+    }
 
     // MARK: Backward
 
@@ -95,8 +110,7 @@ struct SeparablePlan {
     var transposedCount: Int { outputChannels * roundUp(inputChannels, to: Int(CK_PANEL)) }
 
     var backwardScratch: Int {
-        normalizedCount(rows: backwardStep) + inputRowsCount(backwardStep) + outputRowsCount(backwardStep)
-            + normalizedCount(rows: backwardStep)
+        2 * ringCount(step: backwardStep) + inputRowsCount(backwardStep) + outputRowsCount(backwardStep)
     }
 
     func backwardWorkspaceCount(threadCount: Int) -> Int {
@@ -130,18 +144,19 @@ extension KernelContext {
     }
 
     public static func separableConvolution2DWorkspaceCount(
-        input: Shape, depthwise: Shape, pointwise: Shape, threadCount: Int
+        input: Shape, depthwise: Shape, pointwise: Shape, statistics: Bool, threadCount: Int
     ) -> Int {
         SeparablePlan(input: input, depthwise: depthwise, pointwise: pointwise)
-            .forwardWorkspaceCount(threadCount: threadCount)
+            .forwardWorkspaceCount(threadCount: threadCount, statistics: statistics)
     }
 
     /// input `[N, H, W, Ci]`, normalised first if asked for; depthwise `[kh, kw, Ci]`, zero padding that keeps the size;
-    /// pointwise `[1, 1, Ci, Co]` (`packed`), bias `[Co]`, activation → output `[N, H, W, Co]`.
+    /// pointwise `[1, 1, Ci, Co]` (`packed`), bias `[Co]`, activation → output `[N, H, W, Co]`, and its statistics if
+    /// asked for: taken row by row while they are in cache, in float64 about each chunk's first pixel.
     public func separableConvolution2D(
         input: TensorView, normalization: InputNormalization?, depthwise: TensorView,
         packed: UnsafePointer<Float>, bias: TensorView?, activation: Activation, output: TensorView,
-        workspace: UnsafeMutablePointer<Float>
+        statistics: BatchStatistics?, workspace: UnsafeMutablePointer<Float>
     ) {
         let plan = SeparablePlan(
             input: input.shape, depthwise: depthwise.shape,
@@ -150,20 +165,26 @@ extension KernelContext {
         precondition(output.count == plan.rowCount * width * co, "output \(output.shape) of \(input.shape)")
         let (kernels, margin) = (kernels, plan.margin)
         let scratchBase = workspace
-        let chunksHigh = ceilDivide(height, plan.forwardRows)
+        let chunksHigh = plan.forwardChunksHigh
+        let momentsBase = doubles(
+            workspace + pool.threadCount * plan.forwardScratch, count: plan.batch * chunksHigh * plan.momentsCount)
         pool.forEachChunk(plan.batch * chunksHigh) { chunk, worker in
             let image = chunk / chunksHigh * height
             let first = image + chunk % chunksHigh * plan.forwardRows
             let last = min(first + plan.forwardRows, image + height)
             let normalized = scratchBase + worker * plan.forwardScratch
-            let between = normalized + plan.normalizedCount(rows: plan.forwardStep)
+            let between = normalized + plan.ringCount(step: plan.forwardStep)
+            var rows = NormalizedRows(
+                input, normalization, plan, first: max(image, first - margin),
+                ring: plan.ringRows(step: plan.forwardStep), memory: normalized)
+            let moments = momentsBase + chunk * plan.momentsCount
+            let origin = output.base + first * width * co
+            if statistics != nil { moments.update(repeating: 0, count: 2 * co) }
             for row in stride(from: first, to: last, by: plan.forwardStep) {
                 let end = min(row + plan.forwardStep, last)
-                let (source, sourceRow) = normalizedRows(
-                    input, normalization, max(image, row - margin)..<min(image + height, end + margin), plan,
-                    scratch: normalized)
+                rows.extend(to: min(image + height, end + margin), kernels)
                 kernels.pointee.depthwise(
-                    source, sourceRow, depthwise.base, between, row, row, end, height, width, ci, plan.kernelHeight,
+                    &rows.source, depthwise.base, between, row, row, end, height, width, ci, plan.kernelHeight,
                     plan.kernelWidth, 0)
                 var product = ck_product(
                     rows: (end - row) * width, columns: co, depth: ci, a: between, a_row: ci, a_depth: 1, b: packed,
@@ -178,19 +199,52 @@ extension KernelContext {
                     product.ahead.1 = ck_ahead(output.base + end * width * co, count: next * width * co)
                 }
                 multiply(&product)
+                if statistics != nil {
+                    kernels.pointee.norm_sums(
+                        output.base + row * width * co, origin, (end - row) * width, co, moments)
+                }
             }
+            if statistics != nil { ck_moments(moments, origin, co, (last - first) * width) }
+        }
+        if let statistics {
+            ck_moments_combine(
+                momentsBase, plan.batch * chunksHigh, co, statistics.mean.base, statistics.variance.base)
         }
     }
+}
 
-    /// Rows of the input as the depthwise kernel reads them, and the number of the first one.
-    func normalizedRows(
-        _ input: TensorView, _ normalization: InputNormalization?, _ rows: Range<Int>, _ plan: SeparablePlan,
-        scratch: UnsafeMutablePointer<Float>
-    ) -> (UnsafePointer<Float>, Int) {
-        guard let norm = normalization else { return (UnsafePointer(input.base), 0) }
-        kernels.pointee.norm_apply(
-            input.base + rows.lowerBound * plan.width * plan.inputChannels, scratch, rows.count * plan.width,
-            plan.inputChannels, norm.mean.base, norm.variance.base, norm.gain.base, norm.bias.base, norm.epsilon)
-        return (UnsafePointer(scratch), rows.lowerBound)
+/// Rows of the input as the depthwise kernel reads them. Behind a normalisation they lie in a ring, and each is normalised
+/// once as the walk comes to it.
+struct NormalizedRows {
+    var source: ck_rows
+    private let input: TensorView
+    private let normalization: InputNormalization?
+    private let row: Int
+    private let channels: Int
+    private let memory: UnsafeMutablePointer<Float>
+    /// Rows before this one are there.
+    private var end: Int
+
+    /// - Parameter first: the first row that the walk reads.
+    init(
+        _ input: TensorView, _ normalization: InputNormalization?, _ plan: SeparablePlan, first: Int, ring: Int,
+        memory: UnsafeMutablePointer<Float>
+    ) {
+        (self.input, self.normalization, self.memory, end) = (input, normalization, memory, first)
+        (row, channels) = (plan.width * plan.inputChannels, plan.inputChannels)
+        source = normalization == nil ? ck_rows(input) : ck_rows(base: memory, first: first, ring: ring)
+    }
+
+    /// Adds the rows up to `last`, at the cost of those that a ring's length lie before them.
+    mutating func extend(to last: Int, _ kernels: UnsafePointer<ck_kernels>) {
+        guard let norm = normalization else { return }
+        while end < last {
+            let place = (end - source.first) % source.ring
+            let count = min(last - end, source.ring - place)
+            kernels.pointee.norm_apply(
+                input.base + end * row, memory + place * row, count * row / channels, channels, norm.mean.base,
+                norm.variance.base, norm.gain.base, norm.bias.base, norm.epsilon)
+            end += count
+        }
     }
 }

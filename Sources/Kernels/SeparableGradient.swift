@@ -100,7 +100,7 @@ extension KernelContext {
     }
 
     /// One strip of rows. Rows of the gradient between the two convolutions (`inner`) are computed from one margin above
-    /// the strip to one below; the last 2 · margin of them stay for the next step.
+    /// the strip to one below; a ring keeps the last 2 · margin of them for the next step.
     private func run(_ walk: SeparableWalk, strip: Int) {
         let (plan, site, results, kernels) = (walk.plan, walk.site, walk.results, kernels)
         let (height, width, ci, co) = (plan.height, plan.width, plan.inputChannels, plan.outputChannels)
@@ -110,14 +110,17 @@ extension KernelContext {
         let last = min(first + plan.stripRows, image + height)
         let begin = max(first - margin, image)
         let end = min(last + margin, image + height)
-        let window = 2 * margin * width * ci
+        let ring = plan.ringRows(step: plan.backwardStep)
+        var rows = NormalizedRows(
+            site.input, site.normalization, plan, first: begin, ring: ring, memory: walk.normalized)
+        var inner = ck_rows(base: walk.inner, first: begin, ring: ring)
         for row in stride(from: begin, to: end, by: plan.backwardStep) {
             let next = min(row + plan.backwardStep, end)
             let outer = outerGradient(walk, row..<next)
             var product = ck_product(
                 rows: (next - row) * width, columns: ci, depth: co, a: outer, a_row: co, a_depth: 1,
-                b: walk.transposed, b_panel: co * Int(CK_PANEL), b_depth: Int(CK_PANEL), c: walk.inner + window,
-                c_row: ci, bias: nil, accumulate: 0, relu: 0)
+                b: walk.transposed, b_panel: co * Int(CK_PANEL), b_depth: Int(CK_PANEL),
+                c: walk.inner + (row - begin) % ring * width * ci, c_row: ci, bias: nil, accumulate: 0, relu: 0)
             let after = min(next + plan.backwardStep, end) - next
             if after > 0 {
                 let (offset, count) = (next * width * co, after * width * co)
@@ -128,12 +131,9 @@ extension KernelContext {
             // Rows of the strip itself count for the weights.
             let own = max(row, first)..<max(max(row, first), min(next, last))
             if !own.isEmpty {
-                let (source, sourceRow) = normalizedRows(
-                    site.input, site.normalization,
-                    max(image, own.lowerBound - margin)..<min(image + height, own.upperBound + margin), plan,
-                    scratch: walk.normalized)
+                rows.extend(to: min(image + height, own.upperBound + margin), kernels)
                 kernels.pointee.depthwise(
-                    source, sourceRow, site.depthwise.base, walk.between, own.lowerBound, own.lowerBound,
+                    &rows.source, site.depthwise.base, walk.between, own.lowerBound, own.lowerBound,
                     own.upperBound, height, width, ci, kernelHeight, kernelWidth, 0)
                 let ownOuter = outer + (own.lowerBound - row) * width * co
                 var weights = ck_product(
@@ -152,7 +152,7 @@ extension KernelContext {
                 multiply(&weights)
                 kernels.pointee.column_sums(ownOuter, own.count * width, co, walk.biasSums)
                 kernels.pointee.depthwise_weight_gradient(
-                    source, sourceRow, walk.inner, row - 2 * margin, walk.depthwiseSums, own.lowerBound,
+                    &rows.source, &inner, walk.depthwiseSums, own.lowerBound,
                     own.upperBound, height, width, ci, kernelHeight, kernelWidth)
             }
             // Rows whose neighbours below are known by now.
@@ -160,7 +160,7 @@ extension KernelContext {
             let high = next == end ? last : next - margin
             if let gradient = results.input, high > low {
                 kernels.pointee.depthwise(
-                    walk.inner, row - 2 * margin, site.depthwise.base, gradient.base, 0, low, high, height, width, ci,
+                    &inner, site.depthwise.base, gradient.base, 0, low, high, height, width, ci,
                     kernelHeight, kernelWidth, 1)
                 if let norm = site.normalization {
                     kernels.pointee.norm_gradient_sums(
@@ -168,7 +168,6 @@ extension KernelContext {
                         (high - low) * width, ci, walk.normSums)
                 }
             }
-            if next < end { walk.slide(rows: next - row) }
         }
     }
 
@@ -206,13 +205,13 @@ private struct SeparableWalk {
     let normSums: UnsafeMutablePointer<Double>
     let scratch: UnsafeMutablePointer<Float>
 
-    /// Input as the depthwise kernel sees it.
+    /// Ring of rows of the input as the depthwise kernel sees it.
     var normalized: UnsafeMutablePointer<Float> { scratch }
     /// Result of the depthwise convolution.
-    var between: UnsafeMutablePointer<Float> { normalized + plan.normalizedCount(rows: plan.backwardStep) }
+    var between: UnsafeMutablePointer<Float> { normalized + plan.ringCount(step: plan.backwardStep) }
     /// Gradient before the activation.
     var outer: UnsafeMutablePointer<Float> { between + plan.inputRowsCount(plan.backwardStep) }
-    /// Gradient between the two convolutions: 2 · margin rows of the step before, then those of the step.
+    /// Ring of rows of the gradient between the two convolutions.
     var inner: UnsafeMutablePointer<Float> { outer + plan.outputRowsCount(plan.backwardStep) }
 
     func clear() {
@@ -220,11 +219,5 @@ private struct SeparableWalk {
         depthwiseSums.update(repeating: 0, count: plan.depthwiseSums)
         biasSums.update(repeating: 0, count: plan.outputChannels)
         normSums.update(repeating: 0, count: 2 * plan.inputChannels)
-    }
-
-    /// Keeps the last 2 · margin rows for the next step. (With fewer new rows than that, old ones move along.)
-    func slide(rows: Int) {
-        let row = plan.width * plan.inputChannels
-        inner.update(from: inner + rows * row, count: 2 * plan.margin * row)
     }
 }

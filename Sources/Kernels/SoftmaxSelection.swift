@@ -8,12 +8,14 @@ import Tensors
 public struct SelectionLevels {
     let firstShift: Int
     let shiftStep: Int
+    let border: SelectionBorder
     let disparities: UnsafePointer<Float>
 
     /// - Parameter disparities: one for each level; the memory belongs to the caller.
-    public init(firstShift: Int, shiftStep: Int, disparities: UnsafePointer<Float>) {
+    public init(firstShift: Int, shiftStep: Int, border: SelectionBorder, disparities: UnsafePointer<Float>) {
         precondition(shiftStep == 1 || shiftStep == -1, "shift step \(shiftStep)")
-        (self.firstShift, self.shiftStep, self.disparities) = (firstShift, shiftStep, disparities)
+        (self.firstShift, self.shiftStep, self.border) = (firstShift, shiftStep, border)
+        self.disparities = disparities
     }
 }
 
@@ -51,7 +53,7 @@ extension KernelContext {
             kernels.pointee.softmax(logits.base + pixel * count, p, rows * width, count)
             kernels.pointee.selection(
                 image.base + pixel * channels, p, view.base + pixel * channels, rows, width, channels, count,
-                levels.firstShift, levels.shiftStep)
+                levels.firstShift, levels.shiftStep, levels.border.rawValue)
             kernels.pointee.channel_dot(p, levels.disparities, disparity.base + pixel, rows * width, count)
         }
     }
@@ -77,7 +79,7 @@ extension KernelContext {
             kernels.pointee.softmax(logits.base + pixel * count, p, rows * width, count)
             kernels.pointee.selection_probability_gradient(
                 image.base + pixel * channels, viewGradient.base + pixel * channels, dp, rows, width, channels, count,
-                levels.firstShift, levels.shiftStep)
+                levels.firstShift, levels.shiftStep, levels.border.rawValue)
             kernels.pointee.softmax_dot_gradient(
                 p, dp, disparityGradient.base + pixel, levels.disparities, logitGradient.base + pixel * count,
                 rows * width, count)

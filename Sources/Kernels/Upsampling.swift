@@ -82,6 +82,8 @@ public struct UpsampleShape: Sendable {
     /// Packed weights of one kernel row.
     var packedRow: Int { inputChannels * roundUp(run, to: Int(CK_PANEL)) }
     var output: Shape { [batch, height * scale, width * scale, outputChannels] }
+    /// Whether all weights together take a small part of a second-level cache.
+    var isSmall: Bool { scale * packedRow <= 1 << 16 }
 }
 
 /// What upsampled terms are added to: some channels of a picture, which a normalisation and a dropout of the whole picture
@@ -113,6 +115,7 @@ public struct UpsampleSum {
     let output: TensorView
     let shapes: [UpsampleShape]
     let bandRows: Int
+    let hasBias: Bool
 
     /// Every term's scale times its size is the output's.
     public init(base: UpsampleBase?, terms: [UpsampleTerm], factor: Float, output: TensorView) {
@@ -121,6 +124,7 @@ public struct UpsampleSum {
         self.factor = factor
         self.output = output
         shapes = terms.map(\.shape)
+        hasBias = terms.contains { $0.bias != nil }
         for shape in shapes { precondition(shape.output == output.shape, "\(shape.output) in a sum of \(output.shape)") }
         if let base { precondition(base.slice.shape == output.shape, "\(base.slice.shape) in a sum of \(output.shape)") }
         let largest = shapes.reduce(1) { max($0, $1.scale) }
@@ -131,6 +135,21 @@ public struct UpsampleSum {
     }
 
     var bands: Int { ceilDivide(output.shape[1], bandRows) }
+
+    /// Rows are numbered over all pictures.
+    func outputRow(_ row: Int) -> UnsafeMutablePointer<Float> { output.base + row * output.shape[2] * output.shape[3] }
+
+    /// A term's share of one big row.
+    func product(
+        term index: Int, row: Int, packed: UnsafePointer<Float>, biasRow: UnsafePointer<Float>
+    ) -> ck_product {
+        let (term, shape) = (terms[index], shapes[index])
+        return ck_product(
+            rows: shape.width, columns: shape.run, depth: shape.inputChannels, a: term.input.row(row / shape.scale),
+            a_row: term.input.stride, a_depth: 1, b: packed + row % shape.scale * shape.packedRow,
+            b_panel: shape.inputChannels * Int(CK_PANEL), b_depth: Int(CK_PANEL), c: outputRow(row), c_row: shape.run,
+            bias: index == 0 && hasBias ? biasRow : nil, accumulate: index > 0 || base != nil ? 1 : 0, relu: 0)
+    }
 
     /// Floats of the weights and biases in the form that `upsampleSum` wants. It needs no other memory.
     public static func packedCount(_ shapes: [UpsampleShape]) -> Int {
@@ -150,41 +169,72 @@ extension KernelContext {
     }
 
     public func upsampleSum(_ sum: UpsampleSum, packed biasRow: UnsafePointer<Float>) {
-        let panel = Int(CK_PANEL)
-        let (batch, height, width, channels) = (
-            sum.output.shape[0], sum.output.shape[1], sum.output.shape[2], sum.output.shape[3]
-        )
-        let packed = biasRow + roundUp(sum.shapes[0].run, to: 16)
-        let hasBias = sum.terms.contains { $0.bias != nil }
-        let row = width * channels
-        pool.forEachChunk(batch * sum.bands) { chunk, _ in
-            let picture = chunk / sum.bands
+        let height = sum.output.shape[1]
+        pool.forEachChunk(sum.output.shape[0] * sum.bands) { chunk, _ in
+            let picture = chunk / sum.bands * height
             let first = chunk % sum.bands * sum.bandRows
-            let last = min(first + sum.bandRows, height)
-            if let base = sum.base {
-                normalizedDropout(
-                    base.slice, normalization: base.normalization, firstChannel: base.firstChannel, mask: base.mask,
-                    elementStride: base.pictureChannels, factor: sum.factor,
-                    rows: (picture * height + first)..<(picture * height + last),
-                    into: sum.output.base + (picture * height + first) * row, outputStride: channels)
-            }
-            var packedTerm = packed
-            for index in sum.terms.indices {
-                let (term, shape) = (sum.terms[index], sum.shapes[index])
-                for kernelRow in 0..<shape.scale {
-                    for small in (first / shape.scale)..<(last / shape.scale) {
-                        var product = ck_product(
-                            rows: shape.width, columns: shape.run, depth: shape.inputChannels,
-                            a: term.input.row(picture * shape.height + small), a_row: term.input.stride, a_depth: 1,
-                            b: packedTerm + kernelRow * shape.packedRow, b_panel: shape.inputChannels * panel,
-                            b_depth: panel,
-                            c: sum.output.base + (picture * height + small * shape.scale + kernelRow) * row,
-                            c_row: shape.run, bias: index == 0 && hasBias ? biasRow : nil,
-                            accumulate: index > 0 || sum.base != nil ? 1 : 0, relu: 0)
-                        multiply(&product)
-                    }
+            let band = (picture + first)..<(picture + min(first + sum.bandRows, height))
+            let isInterleaved = sum.shapes[0].isSmall
+            if !isInterleaved { placeBase(sum, rows: band) }
+            var packed = biasRow + roundUp(sum.shapes[0].run, to: 16)
+            for (term, shape) in sum.shapes.enumerated() {
+                let small = (band.lowerBound / shape.scale)..<(band.upperBound / shape.scale)
+                if term == 0 && isInterleaved {
+                    addByRows(sum, small, packed: packed, biasRow: biasRow)
+                } else {
+                    addByKernelRows(sum, term: term, small, packed: packed, biasRow: biasRow)
                 }
-                packedTerm += roundUp(shape.scale * shape.packedRow, to: 16)
+                packed += roundUp(shape.scale * shape.packedRow, to: 16)
+            }
+        }
+    }
+
+    /// The base's share of big rows of one picture.
+    private func placeBase(_ sum: UpsampleSum, rows: Range<Int>) {
+        guard let base = sum.base else { return }
+        normalizedDropout(
+            base.slice, normalization: base.normalization, firstChannel: base.firstChannel, mask: base.mask,
+            elementStride: base.pictureChannels, factor: sum.factor, rows: rows, into: sum.outputRow(rows.lowerBound),
+            outputStride: sum.output.shape[3])
+    }
+
+    /// The base and the first term, one big row after the other: each product fetches the next row's memory.
+    private func addByRows(
+        _ sum: UpsampleSum, _ small: Range<Int>, packed: UnsafePointer<Float>, biasRow: UnsafePointer<Float>
+    ) {
+        let shape = sum.shapes[0]
+        let last = small.upperBound * shape.scale
+        for row in (small.lowerBound * shape.scale)..<last {
+            placeBase(sum, rows: row..<(row + 1))
+            var product = sum.product(term: 0, row: row, packed: packed, biasRow: biasRow)
+            if row + 1 < last {
+                product.ahead.0 = ck_ahead(sum.outputRow(row + 1), count: shape.width * shape.run)
+                if let slice = sum.base?.slice {
+                    product.ahead.1 = ck_ahead(
+                        base: slice.row(row + 1), stride: slice.stride, floats: slice.channels, rows: slice.width)
+                }
+            }
+            multiply(&product)
+        }
+    }
+
+    /// One term; its weights come from afar, so each row of them meets all small rows of the band, and these fetch the
+    /// next.
+    private func addByKernelRows(
+        _ sum: UpsampleSum, term: Int, _ small: Range<Int>, packed: UnsafePointer<Float>, biasRow: UnsafePointer<Float>
+    ) {
+        let shape = sum.shapes[term]
+        let share = roundUp(ceilDivide(shape.packedRow, max(1, small.count)), to: 16)
+        for kernelRow in 0..<shape.scale {
+            for row in small {
+                var product = sum.product(
+                    term: term, row: row * shape.scale + kernelRow, packed: packed, biasRow: biasRow)
+                let begin = (row - small.lowerBound) * share
+                if kernelRow + 1 < shape.scale && begin < shape.packedRow {
+                    product.ahead.0 = ck_ahead(
+                        packed + (kernelRow + 1) * shape.packedRow + begin, count: min(share, shape.packedRow - begin))
+                }
+                multiply(&product)
             }
         }
     }

@@ -30,6 +30,12 @@ public enum MPILauncher {
         number(["OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS"], environment)
     }
 
+    /// Whether mpirun bound this rank to some of its host's cores. (By itself it binds ranks to one core where there are at
+    /// most two, to a socket where there are more.)
+    public static func isBound(_ environment: [String: String] = ProcessInfo.processInfo.environment) -> Bool {
+        environment["OMPI_MCA_orte_bound_at_launch"] == "1"
+    }
+
     /// This rank's number among those on this host.
     public static func localRank(_ environment: [String: String] = ProcessInfo.processInfo.environment) -> Int? {
         number(["OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID"], environment)

@@ -2,8 +2,8 @@ import Basics
 import Graphs
 import Tensors
 
-/// A kind of network: named settings, inputs, layers and a loss. Training, evaluation, prediction and debugging work on
-/// this protocol and know no network by name.
+/// A kind of network: named settings, fields, layers, a loss and a recipe. Training, evaluation, prediction and
+/// debugging work on this protocol and know no network by name.
 public protocol Network: Sendable {
     /// The name on the command line and in checkpoints.
     static var name: String { get }
@@ -16,16 +16,41 @@ public protocol Network: Sendable {
 
     /// Height and width must be multiples of this.
     var sizeMultiple: Int { get }
-    var inputs: [NetworkInput] { get }
-    /// The layers and the loss for these inputs, in the order of `inputs`.
-    func describe(_ inputs: [Value]) -> NetworkResult
+    /// The only size that fits, where layers fix it (fully connected ones do).
+    var fixedSize: (height: Int, width: Int)? { get }
+    /// Fields of the records: what the layers read, what the loss reads, what measurements read.
+    var fields: [NetworkField] { get }
+    /// How it is trained where the user says nothing else.
+    var recipe: Recipe { get }
+    /// The layers and the loss. It has to declare the same parameters whatever the builder's mode.
+    func describe(_ fields: FieldValues) -> NetworkResult
 }
 
 extension Network {
     public var name: String { Self.name }
+    public var sizeMultiple: Int { 1 }
+    public var fixedSize: (height: Int, width: Int)? { nil }
+    public var recipe: Recipe { .standard }
+
+    /// What the layers read.
+    public var inputs: [NetworkField] { fields.filter { $0.role == .input } }
+    /// What the graph of a training step reads.
+    public var graphFields: [NetworkField] { fields.filter { $0.role != .truth } }
+
+    /// A size at which the network can be built, for what does not depend on it.
+    public var sampleSize: (height: Int, width: Int) {
+        fixedSize ?? (max(32, 2 * sizeMultiple), max(32, 2 * sizeMultiple))
+    }
 
     /// - Throws: `Failure` (bad data) if a picture of this size cannot be used.
     public func check(height: Int, width: Int) throws {
+        if let fixedSize {
+            if (height, width) == fixedSize { return }
+            throw Failure(
+                .badData,
+                "\(name) works on \(fixedSize.height)x\(fixedSize.width) only, not \(height)x\(width); "
+                    + "convert with --size \(fixedSize.height)x\(fixedSize.width)")
+        }
         guard height % sizeMultiple != 0 || width % sizeMultiple != 0 || height <= 0 || width <= 0 else { return }
         let fitting = [height, width].map { max(sizeMultiple, ($0 + sizeMultiple / 2) / sizeMultiple * sizeMultiple) }
         throw Failure(
@@ -35,55 +60,9 @@ extension Network {
     }
 }
 
-/// A picture that a network reads: a field of the records.
-public struct NetworkInput: Sendable, Hashable {
-    public let field: String
-    public let channels: Int
-
-    public static func picture(_ field: String) -> NetworkInput { .init(field: field, channels: 3) }
-}
-
-/// One of the two views of a stereo pair.
-public enum Eye: String, Sendable { case left, right }
-
-/// What a network computes.
-public struct NetworkResult {
-    /// A dense map that prediction writes and evaluation measures, named by the eye whose pixels it lives in.
-    public struct Map: Sendable, Hashable {
-        public enum Kind: Sendable { case disparity }
-        public let kind: Kind
-        public let eye: Eye
-        /// Name of the output that holds it, [N, H, W, 1].
-        public let output: String
-
-        public static func disparity(of eye: Eye, _ output: String) -> Map {
-            .init(kind: .disparity, eye: eye, output: output)
-        }
-    }
-
-    /// A view that the network rebuilds.
-    public struct Reconstruction: Sendable, Hashable {
-        public let eye: Eye
-        /// Name of the output that holds it, [N, H, W, 3], values about 0…1.
-        public let output: String
-
-        public init(of eye: Eye, _ output: String) {
-            self.eye = eye
-            self.output = output
-        }
-    }
-
-    public let loss: Value
-    /// Parts of the loss, before their weights.
-    public let terms: [(name: String, value: Value)]
-    public let outputs: [(name: String, value: Value)]
-    public let maps: [Map]
-    public let reconstructions: [Reconstruction]
-}
-
 /// All networks by name.
 public enum NetworkRegistry {
-    public static let all: [any Network.Type] = [WNet.self]
+    public static let all: [any Network.Type] = [WNet.self, MaskNet3.self]
 
     /// - Throws: `SettingError` if there is no such network or a setting is unknown, of the wrong type or out of range.
     public static func make(_ name: String, settings values: [(name: String, value: String)]) throws -> any Network {

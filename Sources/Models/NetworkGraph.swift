@@ -11,15 +11,18 @@ public struct NetworkGraph: Sendable {
         case calibration
         /// Forward with stored statistics, all outputs and the loss.
         case evaluation
-        /// Forward with stored statistics: maps and reconstructions only.
+        /// Forward with stored statistics: maps only.
         case prediction
+        /// Forward with stored statistics, all outputs, without the loss and its targets.
+        case inspection
     }
 
     public let graph: Graph
     /// Names of the scalar outputs: `loss`, then the terms.
     public let lossNames: [String]
     public let maps: [NetworkResult.Map]
-    public let reconstructions: [NetworkResult.Reconstruction]
+    /// The network's summary, layer by layer; the network itself last.
+    public let layers: [GraphLayer]
 
     /// - Parameter keepOutputs: whether a training graph keeps the network's outputs until the end of a run, for looking at
     ///   them, at the price of memory.
@@ -35,11 +38,24 @@ public struct NetworkGraph: Sendable {
             switch purpose {
             case .training: .training
             case .calibration: .calibration
-            case .evaluation, .prediction: .inference
+            case .evaluation, .prediction, .inspection: .inference
             }
-        let builder = GraphBuilder(mode: mode)
-        let inputs = network.inputs.map { builder.input($0.field, [batch, height, width, $0.channels]) }
-        let result = network.describe(inputs)
+        let recipe = network.recipe
+        let builder = GraphBuilder(mode: mode, isFrozen: recipe.isFrozen)
+        var values: [String: Value] = [:]
+        for field in network.graphFields {
+            let size = field.streamed.grid.size(height: height, width: width)
+            values[field.name] = builder.input(field.name, [batch, size.height, size.width, field.channels])
+            if field.hasMask {
+                values[field.knownName] = builder.input(field.knownName, [batch, size.height, size.width, 1])
+            }
+        }
+        let result = network.describe(FieldValues(values: values))
+        builder.layer(
+            "\(type(of: network))",
+            result.maps.compactMap { map in
+                map.kind == .view ? nil : result.outputs.first { $0.name == map.output }?.value
+            }, parameterCount: 0)
         var lossNames: [String] = []
         switch purpose {
         case .calibration:
@@ -53,14 +69,30 @@ public struct NetworkGraph: Sendable {
                 lossNames.append(name)
             }
             if purpose == .training { builder.differentiate(result.loss, arithmetic: Arithmetic.self) }
+        case .inspection:
+            for (name, value) in result.outputs { builder.output(name, value) }
         case .prediction:
-            let wanted = Set(result.maps.map(\.output) + result.reconstructions.map(\.output))
+            let wanted = Set(result.maps.map(\.output))
             for (name, value) in result.outputs where wanted.contains(name) { builder.output(name, value) }
         }
         let plain = try builder.build()
         graph = fusing ? plain.fused() : plain
         self.lossNames = lossNames
         maps = result.maps
-        reconstructions = result.reconstructions
+        layers = builder.layers
+    }
+}
+
+extension NetworkGraph {
+    /// The layers as `torchsummary` prints them, sizes in PyTorch's order.
+    public func summary() -> String {
+        let rule = String(repeating: "-", count: 64) + "\n"
+        let total = GraphLayer.grouped(graph.parameterCount)
+        let trained = graph.trainedParameters.reduce(0) { $0 + $1.shape.count }
+        return rule + "Layer (type) Output Shape Param #\n" + rule
+            + layers.enumerated().map { $1.row($0 + 1) + "\n" }.joined()
+            + rule + "Total params: \(total)\nTrainable params: \(GraphLayer.grouped(trained))\n"
+            + "Non-trainable params: \(GraphLayer.grouped(graph.parameterCount - trained))\n" + rule
+            + "parameters \(graph.parameterCount)\n"
     }
 }

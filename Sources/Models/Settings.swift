@@ -6,6 +6,7 @@ public struct SettingDescription: Sendable {
         case integer(ClosedRange<Int>)
         case number(ClosedRange<Double>)
         case choice([String])
+        case boolean
     }
 
     public let name: String
@@ -25,6 +26,10 @@ public struct SettingDescription: Sendable {
 
     public static func choice(_ name: String, _ standard: String, _ help: String, _ choices: [String]) -> Self {
         .init(name: name, kind: .choice(choices), standard: standard, help: help)
+    }
+
+    public static func boolean(_ name: String, _ standard: Bool, _ help: String) -> Self {
+        .init(name: name, kind: .boolean, standard: "\(standard)", help: help)
     }
 }
 
@@ -80,6 +85,9 @@ public struct Settings: Sendable {
                         "choose one of \(choices.joined(separator: ", "))\(suggestion(for: value, among: choices))")
                 }
                 chosen[name] = value
+            case .boolean:
+                guard let truth = Bool(value) else { throw SettingError(name, value, "give true or false") }
+                chosen[name] = "\(truth)"
             }
         }
         values = descriptions.map { ($0.name, chosen[$0.name] ?? $0.standard) }
@@ -99,6 +107,11 @@ public struct Settings: Sendable {
 
     public func number(_ name: String) -> Double {
         guard let value = Double(self[name]) else { preconditionFailure("\(name) is not a number setting") }
+        return value
+    }
+
+    public func boolean(_ name: String) -> Bool {
+        guard let value = Bool(self[name]) else { preconditionFailure("\(name) is not a boolean setting") }
         return value
     }
 

@@ -56,7 +56,8 @@ public struct Conv2D: Runnable {
     public func workspaceCount(inputs: [Shape], outputs: [Shape], kernels: KernelContext) -> Int {
         isWinograd(inputs)
             ? KernelContext.winogradWorkspaceCount(
-                input: inputs[0], weights: inputs[1], geometry: geometry, threadCount: kernels.pool.threadCount)
+                input: inputs[0], weights: inputs[1], geometry: geometry, statistics: false,
+                threadCount: kernels.pool.threadCount)
             : KernelContext.convolution2DWorkspaceCount(
                 input: inputs[0], weights: inputs[1], geometry: geometry, threadCount: kernels.pool.threadCount)
     }
@@ -79,7 +80,7 @@ public struct Conv2D: Runnable {
                 }
                 site.kernels.winogradConvolution2D(
                     parts, weights: weights.shape, packed: packed, bias: bias, output: site.output,
-                    geometry: geometry, activation: activation, workspace: site.workspace)
+                    statistics: nil, geometry: geometry, activation: activation, workspace: site.workspace)
             }
         }
         return { [self] _ in

@@ -1,11 +1,13 @@
 import Execution
 import Graphs
+import Kernels
 import Tensors
 
 /// The probabilistic selection layer: rebuilds one view as the expectation over shifted copies of the other.
 ///
 /// image [N, H, W, C], probability [N, H, W, S] → out(y, x) = Σₖ P(y, x, k) · image(y, x + firstShift + k · shiftStep),
-/// zero outside the image.
+/// outside the image
+/// as `border` says.
 ///
 /// **Source:** Xie, Girshick, Farhadi, "Deep3D", ECCV 2016, section 3; the sign of the shift is that of W-net's code.
 public struct Selection: Runnable {
@@ -13,19 +15,26 @@ public struct Selection: Runnable {
     public let firstShift: Int
     /// +1 or −1.
     public let shiftStep: Int
+    public let border: SelectionBorder
 
-    public init(firstShift: Int, shiftStep: Int) {
+    public init(firstShift: Int, shiftStep: Int, border: SelectionBorder = .zero) {
         self.firstShift = firstShift
         self.shiftStep = shiftStep
+        self.border = border
     }
 
     public var attributes: [(name: String, value: String)] {
         [("first shift", "\(firstShift)"), ("step", "\(shiftStep)")]
+            + (border == .zero ? [] : [("border", "\(border)")])
     }
 
     public func outputShapes(for inputs: [Shape]) throws(ShapeError) -> [Shape] {
         try ShapeRules.count(inputs, 2...2)
         try Self.check(inputs[0], inputs[1])
+        let shifts = (firstShift, firstShift + (inputs[1][3] - 1) * shiftStep)
+        try ShapeRules.require(
+            border != .reflect || max(abs(shifts.0), abs(shifts.1)) < inputs[0][2],
+            "shifts \(shifts.0) … \(shifts.1) mirror more than a row of \(inputs[0][2]) pixels has")
         return [inputs[0]]
     }
 
@@ -42,20 +51,21 @@ public struct Selection: Runnable {
         return [
             site.isNeeded[0]
                 ? probability.apply(
-                    SelectionImageGradient(firstShift: firstShift, shiftStep: shiftStep), [site.outputGradient]) : nil,
+                    SelectionImageGradient(firstShift: firstShift, shiftStep: shiftStep, border: border),
+                    [site.outputGradient]) : nil,
             site.isNeeded[1]
                 ? image.apply(
                     SelectionProbabilityGradient(
-                        firstShift: firstShift, shiftStep: shiftStep, levels: probability.shape[3]),
+                        firstShift: firstShift, shiftStep: shiftStep, levels: probability.shape[3], border: border),
                     [site.outputGradient]) : nil,
         ]
     }
 
     public func bind(_ site: BindingSite) -> BoundStep {
-        { [firstShift, shiftStep] _ in
+        { [firstShift, shiftStep, border] _ in
             site.kernels.selection(
                 image: site.inputs[0], probability: site.inputs[1], firstShift: firstShift, shiftStep: shiftStep,
-                output: site.output)
+                border: border, output: site.output)
         }
     }
 
@@ -68,11 +78,13 @@ public struct SelectionProbabilityGradient: Runnable {
     public let firstShift: Int
     public let shiftStep: Int
     public let levels: Int
+    public let border: SelectionBorder
 
-    public init(firstShift: Int, shiftStep: Int, levels: Int) {
+    public init(firstShift: Int, shiftStep: Int, levels: Int, border: SelectionBorder) {
         self.firstShift = firstShift
         self.shiftStep = shiftStep
         self.levels = levels
+        self.border = border
     }
 
     public func outputShapes(for inputs: [Shape]) throws(ShapeError) -> [Shape] {
@@ -83,10 +95,10 @@ public struct SelectionProbabilityGradient: Runnable {
     }
 
     public func bind(_ site: BindingSite) -> BoundStep {
-        { [firstShift, shiftStep] _ in
+        { [firstShift, shiftStep, border] _ in
             site.kernels.selectionProbabilityGradient(
                 image: site.inputs[0], outputGradient: site.inputs[1], firstShift: firstShift, shiftStep: shiftStep,
-                probabilityGradient: site.output)
+                border: border, probabilityGradient: site.output)
         }
     }
 
@@ -98,10 +110,12 @@ public struct SelectionImageGradient: Runnable {
     public static let name = "SelectionImageGradient"
     public let firstShift: Int
     public let shiftStep: Int
+    public let border: SelectionBorder
 
-    public init(firstShift: Int, shiftStep: Int) {
+    public init(firstShift: Int, shiftStep: Int, border: SelectionBorder) {
         self.firstShift = firstShift
         self.shiftStep = shiftStep
+        self.border = border
     }
 
     public func outputShapes(for inputs: [Shape]) throws(ShapeError) -> [Shape] {
@@ -111,10 +125,10 @@ public struct SelectionImageGradient: Runnable {
     }
 
     public func bind(_ site: BindingSite) -> BoundStep {
-        { [firstShift, shiftStep] _ in
+        { [firstShift, shiftStep, border] _ in
             site.kernels.selectionImageGradient(
                 probability: site.inputs[0], outputGradient: site.inputs[1], firstShift: firstShift,
-                shiftStep: shiftStep, imageGradient: site.output)
+                shiftStep: shiftStep, border: border, imageGradient: site.output)
         }
     }
 

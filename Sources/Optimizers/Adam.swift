@@ -16,10 +16,12 @@ public final class Adam: Optimizer {
         /// AdamW.
         public var isDecoupled: Bool
         public var isAMSGrad: Bool
+        /// AdamW: each step takes decay · p off, whatever the learning rate, as TensorFlow Addons' AdamW does.
+        public var hasAbsoluteDecay: Bool
 
         public init(
             beta1: Double = 0.9, beta2: Double = 0.999, epsilon: Double = 1e-8, weightDecay: Double = 0,
-            isDecoupled: Bool = false, isAMSGrad: Bool = false
+            isDecoupled: Bool = false, isAMSGrad: Bool = false, hasAbsoluteDecay: Bool = false
         ) {
             self.beta1 = beta1
             self.beta2 = beta2
@@ -27,6 +29,7 @@ public final class Adam: Optimizer {
             self.weightDecay = weightDecay
             self.isDecoupled = isDecoupled
             self.isAMSGrad = isAMSGrad
+            self.hasAbsoluteDecay = hasAbsoluteDecay
         }
 
         public func validate() throws(OptimizerError) {
@@ -72,7 +75,8 @@ public final class Adam: Optimizer {
             secondMoment: secondMoment.base, maximumSecondMoment: maximumSecondMoment?.base, spans: spans,
             step: AdamStep(
                 learningRate: learningRate, beta1: settings.beta1, beta2: settings.beta2, epsilon: settings.epsilon,
-                weightDecay: settings.weightDecay, isDecoupled: settings.isDecoupled, step: stepCount + 1),
+                weightDecay: settings.weightDecay, isDecoupled: settings.isDecoupled,
+                hasAbsoluteDecay: settings.hasAbsoluteDecay, step: stepCount + 1),
             digest: digest)
         stepCount += 1
     }

@@ -11,30 +11,31 @@ import Threads
 /// with several it would need the reordering that this class is.)
 public final class BatchLoader: @unchecked Sendable {
     public struct Settings: Sendable {
-        /// Training size, pixels. Records of another size are an error (65).
+        /// Training size, pixels. Larger records are an error (65) unless the augmentation crops, smaller ones always.
         public var height: Int
         public var width: Int
         /// Batches loaded ahead of the consumer.
         public var prefetch = 4
         public var threadCount = 1
-        /// Whether batches have `disparity`.
-        public var wantsDisparity = false
+        /// What batches hold.
+        public var fields: [StreamedField]
         public var augmentation = AugmentationSettings.off
         /// Key of the augmentation.
         public var seed: UInt64 = 0
         /// Is told which record is being read.
         public var board: StatusBoard?
 
-        public init(height: Int, width: Int) {
+        public init(height: Int, width: Int, fields: [StreamedField]) {
             self.height = height
             self.width = width
+            self.fields = fields
         }
 
         /// Bytes that a loader of `taskCount` batches keeps: those loaded ahead, and the one in use.
         public func byteCount(largestBatch: Int, taskCount: Int) -> Int {
             min(prefetch + 1, taskCount)
                 * LaneBatch.byteCount(
-                    capacity: largestBatch, height: height, width: width, hasDisparity: wantsDisparity)
+                    capacity: largestBatch, height: height, width: width, fields: fields)
         }
     }
 
@@ -87,7 +88,6 @@ private final class LoaderCore: @unchecked Sendable {
     let schedule: LaneSchedule
     private let decoder: SampleDecoder
     private let prefetch: Int
-    private let wantsDisparity: Bool
     // All below is under the mutex.
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     private let condition: UnsafeMutablePointer<pthread_cond_t>
@@ -101,10 +101,9 @@ private final class LoaderCore: @unchecked Sendable {
     init(data: DataSet, split: Split, schedule: LaneSchedule, settings: BatchLoader.Settings) {
         self.schedule = schedule
         prefetch = settings.prefetch
-        wantsDisparity = settings.wantsDisparity
         decoder = SampleDecoder(
             data: data, split: split, height: settings.height, width: settings.width,
-            augmentation: settings.augmentation, seed: settings.seed, board: settings.board)
+            fields: settings.fields, augmentation: settings.augmentation, seed: settings.seed, board: settings.board)
         slots = Array(repeating: nil, count: settings.prefetch)
         mutex = .allocate(capacity: 1)
         condition = .allocate(capacity: 1)
@@ -126,8 +125,7 @@ private final class LoaderCore: @unchecked Sendable {
                 recycled
                 ?? LaneBatch(
                     capacity: schedule.largestBatch, height: decoder.height, width: decoder.width,
-                    hasDisparity: wantsDisparity,
-                    owner: ObjectIdentifier(self))
+                    fields: decoder.fields, owner: ObjectIdentifier(self))
             let result = Result<LaneBatch, any Error> {
                 let task = schedule.task(number)
                 precondition(task.samples.count <= schedule.largestBatch, "\(task.samples.count) samples in a task")

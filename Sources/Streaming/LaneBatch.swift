@@ -12,46 +12,55 @@ public final class LaneBatch: @unchecked Sendable {
     private let capacity: Int
     /// The loader that reuses this batch.
     let owner: ObjectIdentifier
-    private let leftArena: FloatArena
-    private let rightArena: FloatArena
-    private let disparityArena: FloatArena?
+    private let slots: [Slot]
 
-    init(capacity: Int, height: Int, width: Int, hasDisparity: Bool, owner: ObjectIdentifier) {
+    private struct Slot {
+        let field: StreamedField
+        let height: Int
+        let width: Int
+        let arena: FloatArena
+
+        /// Floats of one sample.
+        var count: Int { height * width * field.channels }
+    }
+
+    init(capacity: Int, height: Int, width: Int, fields: [StreamedField], owner: ObjectIdentifier) {
         self.owner = owner
         self.capacity = capacity
         self.height = height
         self.width = width
-        leftArena = FloatArena(count: capacity * height * width * 3)
-        rightArena = FloatArena(count: capacity * height * width * 3)
-        disparityArena = hasDisparity ? FloatArena(count: capacity * height * width) : nil
+        slots = fields.map { field in
+            let size = field.grid.size(height: height, width: width)
+            return Slot(
+                field: field, height: size.height, width: size.width,
+                arena: FloatArena(count: capacity * size.height * size.width * field.channels))
+        }
     }
 
     /// Bytes of the buffers of one.
-    static func byteCount(capacity: Int, height: Int, width: Int, hasDisparity: Bool) -> Int {
-        capacity * height * width * (hasDisparity ? 7 : 6) * MemoryLayout<Float>.stride
+    static func byteCount(capacity: Int, height: Int, width: Int, fields: [StreamedField]) -> Int {
+        fields.reduce(0) { sum, field in
+            let size = field.grid.size(height: height, width: width)
+            return sum + capacity * size.height * size.width * field.channels * MemoryLayout<Float>.stride
+        }
     }
 
     /// Number of samples, N.
     public var count: Int { samples.count }
 
-    /// `[N, H, W, 3]` float32 in 0…1, 64-byte aligned.
-    public var left: TensorView { TensorView(leftArena.base, [count, height, width, 3]) }
-    /// `[N, H, W, 3]` float32 in 0…1, 64-byte aligned.
-    public var right: TensorView { TensorView(rightArena.base, [count, height, width, 3]) }
-    /// `[N, H, W, 1]` disparity of the left view's pixels, NaN = unknown (all of a record that has none); nil if the
-    /// loader was not asked for it.
-    public var disparity: TensorView? { disparityArena.map { TensorView($0.base, [count, height, width, 1]) } }
-
-    /// `position`'s picture: `height * width * 3` floats.
-    func left(_ position: Int) -> UnsafeMutableBufferPointer<Float> { picture(leftArena, position, 3) }
-    func right(_ position: Int) -> UnsafeMutableBufferPointer<Float> { picture(rightArena, position, 3) }
-    func disparity(_ position: Int) -> UnsafeMutableBufferPointer<Float>? {
-        disparityArena.map { picture($0, position, 1) }
+    /// A field's values, 64-byte aligned: `[N, H, W, 3]` in 0…1 of a picture, `[N, h, w, 1]` of a map, NaN = unknown
+    /// (all of a record that has none). Nil if the loader was not asked for it. A view lives as
+    /// long as the batch, which it does not keep.
+    public subscript(_ name: String) -> TensorView? {
+        slots.first { $0.field.name == name }.map {
+            TensorView($0.arena.base, [count, $0.height, $0.width, $0.field.channels])
+        }
     }
 
-    private func picture(_ arena: FloatArena, _ position: Int, _ channels: Int) -> UnsafeMutableBufferPointer<Float> {
+    /// One sample's values of the loader's field number `field`.
+    func sample(_ position: Int, field: Int) -> UnsafeMutableBufferPointer<Float> {
         precondition(position < capacity, "sample \(position) of \(capacity)")
-        let count = height * width * channels
-        return arena[(position * count)..<((position + 1) * count)]
+        let slot = slots[field]
+        return slot.arena[(position * slot.count)..<((position + 1) * slot.count)]
     }
 }

@@ -2,20 +2,50 @@ import Basics
 import Heartbeats
 import Shards
 
-/// Turns records into floats of a batch. One per loader thread.
+/// Turns records into floats of a batch. One per loader, used by all of its threads.
 struct SampleDecoder {
     let data: DataSet
     let split: Split
     let height: Int
     let width: Int
+    let fields: [StreamedField]
     let augmentation: AugmentationSettings
     let seed: UInt64
     let board: StatusBoard?
+    /// Names of records' fields, by field of the batch: plain, and of a sample whose eyes change places.
+    private let names: [(plain: [String], swapped: [String])]
+
+    init(
+        data: DataSet, split: Split, height: Int, width: Int, fields: [StreamedField],
+        augmentation: AugmentationSettings, seed: UInt64, board: StatusBoard?
+    ) {
+        self.data = data
+        self.split = split
+        self.height = height
+        self.width = width
+        self.fields = fields
+        self.augmentation = augmentation
+        self.seed = seed
+        self.board = board
+        // Mirrored, each eye sees what the other one saw; with one eye only there is nothing to change.
+        let sides = Set(fields.compactMap { FieldName.eye(of: $0.name) })
+        names = fields.map { field in
+            (field.candidates, sides.count == 2 ? [FieldName.otherEye(field.name)] : field.candidates)
+        }
+    }
+
+    /// Where a sample's pictures are cut out of the record's.
+    private struct Window {
+        let top: Int
+        let left: Int
+        /// Size of the record's pictures.
+        let height: Int
+        let width: Int
+        let isWhole: Bool
+    }
 
     func decode(_ sample: SampleOrder.Sample, position: Int, into batch: LaneBatch) throws {
         let change = Augmentation(augmentation, seed: seed, epoch: sample.epoch, record: sample.record)
-        // Mirrored, each eye sees what the other one saw.
-        let (left, right) = change.isMirrored ? (FieldName.right, FieldName.left) : (FieldName.left, FieldName.right)
         if let board {
             let place = data.place(split, sample.record)
             board.reading(shard: place.shard, record: place.number)
@@ -23,37 +53,71 @@ struct SampleDecoder {
         defer { board?.loaded() }
         try data.withRecord(split, sample.record) { decoder in
             board?.decoding()
-            try picture(left, decoder, sample, batch.left(position), change)
-            try picture(right, decoder, sample, batch.right(position), change)
-            if let target = batch.disparity(position) {
-                let name = change.isMirrored ? FieldName.disparityRight : FieldName.disparity
-                try disparity(name, decoder, sample, target, change)
+            var window: Window?
+            for (number, field) in fields.enumerated() {
+                let target = batch.sample(position, field: number)
+                let candidates = change.isMirrored ? names[number].swapped : names[number].plain
+                guard let index = candidates.lazy.compactMap(decoder.index).first else {
+                    if field.isOptional {
+                        target.update(repeating: .nan)
+                        continue
+                    }
+                    let found = decoder.fields.map(\.name).joined(separator: ", ")
+                    throw error(
+                        decoder, sample, "has no field '\(candidates[0])', only \(found)",
+                        "this network is trained on records that have it")
+                }
+                let stored = decoder.fields[index]
+                let place = try window ?? self.window(of: stored, change, decoder, sample)
+                window = place
+                try requireSize(stored, place, decoder, sample)
+                switch field.kind {
+                case .picture: try picture(index, decoder, sample, target, place, change)
+                case .map: try map(index, field.grid, decoder, sample, target, place, change)
+                }
             }
         }
     }
 
-    private func picture(
-        _ name: String, _ decoder: RecordDecoder, _ sample: SampleOrder.Sample,
-        _ target: UnsafeMutableBufferPointer<Float>, _ change: Augmentation
-    ) throws {
-        guard let index = decoder.index(ofField: name) else {
-            let names = decoder.fields.map(\.name).joined(separator: ", ")
+    /// The first field decides; the others must be of its size.
+    private func window(
+        of stored: FieldDescription, _ change: Augmentation, _ decoder: RecordDecoder, _ sample: SampleOrder.Sample
+    ) throws -> Window {
+        let (rows, columns) = (stored.height - height, stored.width - width)
+        guard rows >= 0, columns >= 0, augmentation.crop != .none || (rows == 0 && columns == 0) else {
             throw error(
-                decoder, sample, "has no field '\(name)', only \(names)", "training needs left and right pictures")
+                decoder, sample,
+                "field '\(stored.name)' is \(stored.height)x\(stored.width), this run works on \(height)x\(width)",
+                "convert with --size \(height)x\(width) or set the run's size")
         }
+        let (top, left) =
+            augmentation.crop == .random
+            ? (change.offset(\.cropY, within: rows), change.offset(\.cropX, within: columns)) : (rows / 2, columns / 2)
+        return Window(
+            top: top, left: left, height: stored.height, width: stored.width, isWhole: rows == 0 && columns == 0)
+    }
+
+    private func picture(
+        _ index: Int, _ decoder: RecordDecoder, _ sample: SampleOrder.Sample,
+        _ target: UnsafeMutableBufferPointer<Float>, _ window: Window, _ change: Augmentation
+    ) throws {
         let field = decoder.fields[index]
-        try requireSize(field, decoder, sample)
         guard field.channels == 1 || field.channels == 3, field.element != .float32 else {
             throw error(
-                decoder, sample, "field '\(name)' is \(field.element.name) with \(field.channels) channels",
+                decoder, sample, "field '\(field.name)' is \(field.element.name) with \(field.channels) channels",
                 "pictures are uint8 or uint16 with 1 or 3 channels")
         }
         let bytes = try decoder.fieldBytes(index)
-        if change.isMirrored {
-            PictureFloats.expandMirrored(
-                bytes, field.element, width: width, channels: field.channels, into: target)
+        if window.isWhole {
+            expand(bytes, field, into: target, change)
         } else {
-            PictureFloats.expand(bytes, field.element, channels: field.channels, into: target)
+            let pixel = field.channels * field.element.byteCount
+            for y in 0..<height {
+                let start = ((window.top + y) * window.width + window.left) * pixel
+                expand(
+                    UnsafeRawBufferPointer(rebasing: bytes[start..<(start + width * pixel)]), field,
+                    into: UnsafeMutableBufferPointer(rebasing: target[(y * width * 3)..<((y + 1) * width * 3)]), change)
+            }
         }
         if change.changesLight {
             if field.element == .uint8 {
@@ -66,33 +130,78 @@ struct SampleDecoder {
         }
     }
 
-    private func disparity(
-        _ name: String, _ decoder: RecordDecoder, _ sample: SampleOrder.Sample,
-        _ target: UnsafeMutableBufferPointer<Float>, _ change: Augmentation
+    private func expand(
+        _ bytes: UnsafeRawBufferPointer, _ field: FieldDescription, into target: UnsafeMutableBufferPointer<Float>,
+        _ change: Augmentation
+    ) {
+        if change.isMirrored {
+            PictureFloats.expandMirrored(bytes, field.element, width: width, channels: field.channels, into: target)
+        } else {
+            PictureFloats.expand(bytes, field.element, channels: field.channels, into: target)
+        }
+    }
+
+    private func map(
+        _ index: Int, _ grid: FieldGrid, _ decoder: RecordDecoder, _ sample: SampleOrder.Sample,
+        _ target: UnsafeMutableBufferPointer<Float>, _ window: Window, _ change: Augmentation
     ) throws {
-        guard let index = decoder.index(ofField: name) else {
-            target.update(repeating: .nan)
+        let field = decoder.fields[index]
+        guard field.channels == 1 else {
+            throw error(decoder, sample, "field '\(field.name)' has \(field.channels) channels", "maps have 1 channel")
+        }
+        if window.isWhole, grid == .full, field.element == .float32 {
+            try decoder.decodeField(index, into: UnsafeMutableRawBufferPointer(target))
+            if change.isMirrored { PictureFloats.mirror(target, width: width, channels: 1) }
             return
         }
-        let field = decoder.fields[index]
-        try requireSize(field, decoder, sample)
-        guard field.channels == 1, field.element == .float32 else {
-            throw error(
-                decoder, sample, "field '\(name)' is \(field.element.name) with \(field.channels) channels",
-                "disparities are float32 with 1 channel")
+        let bytes = try decoder.fieldBytes(index)
+        let scale: Float
+        switch field.element {
+        case .float32: scale = 1
+        case .uint8: scale = 255
+        case .uint16: scale = 65535
         }
-        try decoder.decodeField(index, into: UnsafeMutableRawBufferPointer(target))
-        if change.isMirrored { PictureFloats.mirror(target, width: width, channels: 1) }
+        /// The value at a pixel of the sample, after cropping and mirroring.
+        func value(_ y: Int, _ x: Int) -> Float {
+            let column = window.left + (change.isMirrored ? width - 1 - x : x)
+            let offset = (window.top + y) * window.width + column
+            return switch field.element {
+            case .float32: bytes.loadUnaligned(fromByteOffset: 4 * offset, as: Float.self)
+            case .uint8: Float(bytes[offset]) / scale
+            case .uint16: Float(bytes.loadUnaligned(fromByteOffset: 2 * offset, as: UInt16.self)) / scale
+            }
+        }
+        let size = grid.size(height: height, width: width)
+        for y in 0..<size.height {
+            for x in 0..<size.width {
+                switch grid {
+                case .full: target[y * size.width + x] = value(y, x)
+                case .picked(let step, let first, let margin):
+                    target[y * size.width + x] = value(margin + first + y * step, margin + first + x * step)
+                case .averaged(let step):
+                    var (sum, count) = (0.0, 0)
+                    for row in (y * step)..<((y + 1) * step) {
+                        for column in (x * step)..<((x + 1) * step) {
+                            let part = value(row, column)
+                            guard part.isFinite else { continue }
+                            sum += Double(part)
+                            count += 1
+                        }
+                    }
+                    target[y * size.width + x] = count > 0 ? Float(sum / Double(count)) : .nan
+                }
+            }
+        }
     }
 
     private func requireSize(
-        _ field: FieldDescription, _ decoder: RecordDecoder, _ sample: SampleOrder.Sample
+        _ field: FieldDescription, _ window: Window, _ decoder: RecordDecoder, _ sample: SampleOrder.Sample
     ) throws {
-        guard field.height == height, field.width == width else {
+        guard field.height == window.height, field.width == window.width else {
             throw error(
                 decoder, sample,
-                "field '\(field.name)' is \(field.height)x\(field.width), this run works on \(height)x\(width)",
-                "convert with --size \(height)x\(width) or set the run's size")
+                "field '\(field.name)' is \(field.height)x\(field.width), others are \(window.height)x\(window.width)",
+                "convert with --size \(height)x\(width)")
         }
     }
 

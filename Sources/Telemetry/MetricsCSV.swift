@@ -12,6 +12,8 @@ public struct CSVCell: Sendable, Equatable, ExpressibleByIntegerLiteral, Express
     /// Shortest text that reads back as the same number.
     public init(_ value: Double) { text = NumberFormat.text(value) }
     public init(_ value: Float) { text = NumberFormat.text(value) }
+    /// Whole microseconds: clocks know no more.
+    public init(seconds: Double) { self.init((seconds * 1e6).rounded() / 1e6) }
     /// Quoted where needed; line breaks become spaces, so that one row is always one line.
     public init(_ value: String) {
         // Scalars, not characters: a comma with a combining mark is still a comma to other programs.

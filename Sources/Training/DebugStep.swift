@@ -11,49 +11,34 @@ public enum DebugStep {
     public enum Mode: String, Sendable, CaseIterable { case eval, train }
 
     /// - Parameters:
-    ///   - inputs: pictures [N, C, H, W] by input name.
+    ///   - fields: values as the graph reads them, encoded, [N, C, H, W], by name of the field; NaN = unknown where a
+    ///     field has a mask. Without all targets an evaluation gives outputs only.
     ///   - state: weights and stored statistics; in training mode its running statistics take one update.
     /// - Returns: losses and outputs as `eval.*` or `train.*`; in training mode also `grad.*` and `after.*`.
     public static func run(
-        network: any Network, state: ModelState, inputs: [NamedTensor], mode: Mode, kernels: KernelContext
+        network: any Network, state: ModelState, fields: [NamedTensor], mode: Mode, kernels: KernelContext
     ) throws -> [NamedTensor] {
-        let pictures = try network.inputs.map { input in
-            guard let tensor = inputs.first(where: { $0.name == input.field }) else {
-                throw Failure(.badData, "the batch has no tensor input.\(input.field)")
-            }
-            guard tensor.shape.rank == 4, tensor.shape[1] == input.channels, tensor.shape[0] > 0 else {
-                throw Failure(
-                    .badData,
-                    "input.\(input.field) is \(tensor.shape), expected batch x \(input.channels) x height x width"
-                )
-            }
-            return tensor
-        }
-        let d = pictures[0].shape.dimensions
-        for picture in pictures where picture.shape.dimensions != d {
-            throw Failure(.badData, "inputs differ in shape: \(pictures.map { "\($0.shape)" }.joined(separator: ", "))")
-        }
+        let isComplete = network.graphFields.allSatisfy { field in fields.contains { $0.name == field.name } }
+        let read = mode == .train || isComplete ? network.graphFields : network.inputs
+        let size = try FieldTensors.size(of: fields, network)
         let graph = try NetworkGraph(
-            network, mode == .train ? .training : .evaluation, batch: d[0], height: d[2], width: d[3])
-        func fill(_ view: TensorView?, _ picture: NamedTensor) {
-            guard let view else { return }
-            PictureOrder.channelsLast(picture.values, d[0], d[1], d[2], d[3], into: view.base)
-        }
+            network, mode == .train ? .training : isComplete ? .evaluation : .inspection, batch: size.batch,
+            height: size.height, width: size.width)
         switch mode {
         case .eval:
             let executor = Executor(
                 graph.graph,
                 memory: .inference(parameters: state.parameterArena, statistics: state.inferenceStatistics, areConstant: false),
                 kernels: kernels)
-            for (input, picture) in zip(network.inputs, pictures) { fill(executor.input(input.field), picture) }
+            try FieldTensors.fill(read, from: fields) { executor.input($0) }
             executor.run(.deterministic)
             return outputs(of: executor, prefix: "eval.")
         case .train:
             let engine = LaneEngine(network: graph, state: state, kernels: kernels)
-            for (input, picture) in zip(network.inputs, pictures) { fill(engine.input(input.field), picture) }
+            try FieldTensors.fill(read, from: fields) { engine.executor.input($0) }
             try engine.run(.deterministic)
             var results = outputs(of: engine.executor, prefix: "train.")
-            for parameter in graph.graph.parameters {
+            for parameter in graph.graph.trainedParameters {
                 results.append(
                     NamedTensor(
                         "grad.\(parameter.name)", parameter.externalShape, parameter.exported(from: engine.result.base))

@@ -16,21 +16,16 @@ struct EpochEvaluator {
     let kernels: KernelContext
     let folder: RunFolder
 
-    private var loaderSettings: BatchLoader.Settings {
-        var settings = BatchLoader.Settings(height: data.height, width: data.width)
-        settings.board = communication.board
-        return settings
-    }
-
     /// What validations of this run measure.
     func columns() throws -> [String] {
         guard data.dataSet.count(.val) > 0 else { return [] }
         let graph = try NetworkGraph(network, .evaluation, batch: 1, height: data.height, width: data.width)
-        return Validator.columns(of: graph).filter { data.hasDisparity || $0 != Validator.endPointError }
+        return Validator.columns(of: graph, data)
     }
 
     /// Statistics for inference from the first training records in fixed lanes; ranks share the lanes.
     func calibrate() throws {
+        if state.statisticSlots.isEmpty { return }
         let communicator = communication.communicator
         let count = min(data.dataSet.count(.train), Calibrator.recordLimit)
         // A lane as in training, unless that is more than all the records that take part.
@@ -39,20 +34,18 @@ struct EpochEvaluator {
         let calibrator = try Calibrator(
             network: network, state: state, batch: batch, height: data.height, width: data.width,
             kernels: kernels)
+        let feed = NetworkFeed(network) { calibrator.input($0) }
         let loader = BatchLoader(
             data: data.dataSet, split: .train,
             schedule: .sequential(
                 records: 0..<(laneCount * batch), batch: batch,
                 part: communicator.rank, of: communicator.worldSize),
-            settings: loaderSettings)
+            settings: data.loaderSettings(data.inputFields, board: communication.board))
         defer { loader.shutDown() }
         var rows: [(index: Int, values: [Double])] = []
         while let batch = try loader.nextBatch() {
             communication.board?.advance()
-            for input in network.inputs {
-                let source = batch.input(input.field)
-                calibrator.input(input.field)?.base.update(from: source.base, count: source.count)
-            }
+            feed.fill(batch)
             rows.append((batch.step, calibrator.run().map(Double.init)))
             loader.recycle(batch)
         }
@@ -65,9 +58,8 @@ struct EpochEvaluator {
         guard count > 0 else { return [] }
         let communicator = communication.communicator
         let validator = try Validator(
-            network: network, state: state, height: data.height, width: data.width, kernels: kernels)
-        var settings = loaderSettings
-        settings.wantsDisparity = data.hasDisparity
+            network: network, state: state, data: data, kernels: kernels)
+        let settings = data.loaderSettings(data.validationFields, board: communication.board)
         let loader = BatchLoader(
             data: data.dataSet, split: .val,
             schedule: .sequential(
@@ -102,11 +94,9 @@ struct EpochEvaluator {
         let pictures = SamplePictures()
         while let batch = try loader.nextBatch() {
             validator.run(batch, position: 0)
-            pictures.add(validator, batch, position: 0)
+            pictures.add(network, validator, batch, position: 0)
             loader.recycle(batch)
         }
-        let digits = String(epoch)
-        let name = String(repeating: "0", count: max(0, 4 - digits.count)) + digits
-        try pictures.write(to: "\(folder.sampleFolder)/epoch_\(name).png")
+        try pictures.write(to: folder.samplePath(epoch: epoch))
     }
 }

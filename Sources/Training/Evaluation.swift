@@ -42,7 +42,7 @@ public struct Evaluation {
     public struct Report: Sendable {
         public let recordCount: Int
         public let tables: [Table]
-        /// Disparity metrics over all known pixels, by record.
+        /// Metrics of the first map that was measured over all known pixels, by record.
         public let records: [Row]
     }
 
@@ -75,10 +75,15 @@ public struct Evaluation {
                 shift: MetricAverage<ViewSums>
             )] = []
         var rows: [Row] = []
+        var ownDepth = MeasuredDepth()
+        var mask = MeasuredMask()
+        var relativeDepth = MeasuredMask()
         for (number, place) in records.enumerated() {
             let record = try data.record(place.split, place.index)
-            let (map, rebuilt) = try prediction(for: record)
-            let shift = try globalShift(record)
+            let (maps, rebuilt) = try prediction(for: record)
+            let map = maps.first { $0.kind == .disparity }?.array
+            let needsShift = map != nil || !rebuilt.isEmpty
+            let shift = needsShift ? try globalShift(record) : 0
             if let truth = record[FieldName.disparity], let map {
                 let cropped = try crop(truth, like: map, record)
                 let constant = try Baselines.bestConstantDisparity(truth: cropped)
@@ -95,6 +100,25 @@ public struct Evaluation {
                     depth.add(measured.sums)
                 }
             }
+            var own: Row?
+            for found in maps where found.kind != .disparity {
+                guard let field = found.truth, let truth = Self.truth(record, field) else { continue }
+                let cropped = try crop(truth, like: found.array, record)
+                switch found.kind {
+                case .disparity, .view: break
+                case .depth:
+                    let rules = DepthProtocol(
+                        maximumMetres: options.capMetres, crop: options.crop, scalesByMedian: options.scalesByMedian)
+                    let sums = try ownDepth.add(found.array, truth: truth, rules)
+                    own = own ?? Row(name: record.key, values: Array(zip(DepthSums.names, sums.values)))
+                case .mask, .relativeDepth:
+                    let sums =
+                        found.kind == .mask
+                        ? try mask.add(found.array, truth: cropped) : try relativeDepth.add(found.array, truth: cropped)
+                    own = own ?? Row(name: record.key, values: Array(zip(MaskSums.names, sums.values)))
+                }
+            }
+            if let own { rows.append(own) }
             if let left = record[FieldName.left], let right = record[FieldName.right] {
                 for (eye, picture) in rebuilt {
                     let (target, other) = eye == .left ? (left, right) : (right, left)
@@ -121,8 +145,8 @@ public struct Evaluation {
                 Table(
                     title: title, imageCount: measured.network.imageCount,
                     rows: [
-                        row(sourceName, measured.network), row("best global shift", measured.shift),
-                        row("best constant", measured.constant),
+                        Self.row(sourceName, measured.network), Self.row("best global shift", measured.shift),
+                        Self.row("best constant", measured.constant),
                     ]))
         }
         if depth.imageCount > 0 {
@@ -130,19 +154,31 @@ public struct Evaluation {
                 Table(
                     title: "depth, cap \(options.capMetres) m, crop \(options.crop.rawValue)"
                         + (options.scalesByMedian ? ", median-scaled" : ""),
-                    imageCount: depth.imageCount, rows: [row(sourceName, depth)]))
+                    imageCount: depth.imageCount, rows: [Self.row(sourceName, depth)]))
+        }
+        tables += [
+            ownDepth.table(sourceName, options), mask.table("mask, soft intersection over union", sourceName),
+            relativeDepth.table("depth in 0…1, without a unit", sourceName),
+        ].compactMap(\.self)
+        if let first = mask.iou, let second = relativeDepth.iou {
+            tables.append(
+                Table(
+                    title: "mean of the IoUs of mask and depth, as published", imageCount: mask.imageCount,
+                    rows: [Row(name: sourceName, values: [("iou", (first + second) / 2)])]))
         }
         for view in views {
             tables.append(
                 Table(
                     title: view.name, imageCount: view.network.imageCount,
-                    rows: [row(sourceName, view.network), row("copy", view.copy), row("best global shift", view.shift)])
-            )
+                    rows: [
+                        Self.row(sourceName, view.network), Self.row("copy", view.copy),
+                        Self.row("best global shift", view.shift),
+                    ]))
         }
         guard !tables.isEmpty else {
             throw Failure(
                 .badData,
-                "\(data.path): nothing to measure: records have no disparity and the predictions rebuild no view")
+                "\(data.path): nothing to measure: records have no truth for what is predicted, and no view is rebuilt")
         }
         return Report(recordCount: records.count, tables: tables, records: rows)
     }
@@ -155,7 +191,7 @@ public struct Evaluation {
         }
     }
 
-    private func row<Sums: MetricSums>(_ name: String, _ average: MetricAverage<Sums>) -> Row {
+    static func row<Sums: MetricSums>(_ name: String, _ average: MetricAverage<Sums>) -> Row {
         Row(name: name, values: Array(zip(Sums.names, average.mean)))
     }
 
@@ -170,21 +206,44 @@ public struct Evaluation {
         }
     }
 
-    private func prediction(for record: Record) throws -> (PixelArray?, [(eye: Eye, picture: PixelArray)]) {
+    /// A map and what it is measured against.
+    private struct Found {
+        let kind: NetworkResult.Map.Kind
+        let truth: String?
+        let array: PixelArray
+    }
+
+    /// Kinds of maps that predictions of others can be, with the field of the truth.
+    private static let foreign: [(kind: NetworkResult.Map.Kind, field: String)] = [
+        (.disparity, FieldName.disparity), (.depth, FieldName.depth), (.mask, FieldName.mask),
+    ]
+
+    private func prediction(for record: Record) throws -> ([Found], [(eye: Eye, picture: PixelArray)]) {
+        // What there is truth for; a disparity if there is none.
+        let foreign = Self.foreign.first { record[$0.field] != nil } ?? Self.foreign[0]
         switch source {
         case .network(let predictor):
             let result = try predictor.predict(record)
-            return (result.disparities.first { $0.eye == .left }?.map, result.reconstructions)
+            // Disparities are those of the left view's pixels.
+            let maps = result.maps.filter { $0.map.kind != .disparity || $0.map.eye == .left }
+            return (
+                maps.map { Found(kind: $0.map.kind, truth: $0.map.truth, array: $0.array) }, result.reconstructions
+            )
         case .constant(let value):
-            guard let truth = record[FieldName.disparity] ?? record[FieldName.left] else { return (nil, []) }
-            return (Baselines.constantMap(value, height: truth.height, width: truth.width), [])
+            guard let truth = record[foreign.field] ?? record[FieldName.left] else { return ([], []) }
+            let map = Baselines.constantMap(value, height: truth.height, width: truth.width)
+            return ([Found(kind: foreign.kind, truth: foreign.field, array: map)], [])
         case .folder(let path, let encoding):
             // Named by the record alone, or as `predict` names them.
             for suffix in [
                 ".pfm", ".npy", ".png", "_disparity_left.pfm", "_disparity_left.npy", "_disparity_left_16.png",
+                "_depth.pfm", "_depth.npy", "_mask.pfm", "_mask.npy",
             ] {
                 let file = "\(path)/\(record.key)\(suffix)"
-                if Files.exists(file) { return (try DisparityFiles.read(file, png: encoding), []) }
+                if Files.exists(file) {
+                    let map = try DisparityFiles.read(file, png: encoding)
+                    return ([Found(kind: foreign.kind, truth: foreign.field, array: map)], [])
+                }
             }
             throw Failure(
                 .missingInput,

@@ -41,14 +41,20 @@ public enum GradientCheck {
         let state = try ModelState.empty(for: network)
         state.initialize(seed: seed)
         let engine = LaneEngine(network: graph, state: state, kernels: kernels)
-        for (index, input) in network.inputs.enumerated() { fill(engine.input(input.field), seed: seed, shift: index) }
+        for (index, field) in network.graphFields.enumerated() {
+            if let view = engine.executor.input(field.name) { fill(view, seed: seed, shift: index) }
+            // Some places are unknown.
+            if field.hasMask, let known = engine.executor.input(field.knownName) {
+                for i in 0..<known.count { known.base[i] = i % 7 == 0 ? 0 : 1 }
+            }
+        }
         func loss() throws -> Double {
             try engine.run(.deterministic)
             return Double(engine.loss("loss"))
         }
         let level = try loss()
         let gradients = Array(engine.result.buffer.prefix(state.parameterArena.count))
-        let rows = try state.parameters.enumerated().map { index, parameter in
+        let rows = try state.parameters.filter(\.isTrained).enumerated().map { index, parameter in
             let span = parameter.offset..<(parameter.offset + parameter.shape.count)
             let original = Array(state.parameterArena[span])
             let gradient = gradients[span].map(Double.init)

@@ -51,7 +51,7 @@ public struct MemoryEstimate: Sendable {
         // What is not ours to plan: code, graphs, buffers of OpenBLAS. All arenas have been touched.
         let program = (ProcessUsage.residentByteCount() ?? 0) - arenaByteCount - stateCount * size
 
-        let settings = BatchLoader.Settings(height: height, width: width)
+        let settings = data.loaderSettings(data.trainingFields)
         // Evaluation and writing come one after the other, while the training loader waits with full hands.
         let later = [
             try Self.calibration(
@@ -95,7 +95,7 @@ public struct MemoryEstimate: Sendable {
                 network, data: data, statisticCount: statistics, kernels: kernels, configuration: configuration),
             try validation(network, data: data, kernels: kernels), (parameters + optimizerCount) * size,
         ]
-        let settings = BatchLoader.Settings(height: height, width: width)
+        let settings = data.loaderSettings(data.trainingFields)
         let floats = arena + parameters + 2 * statistics + layout.count + optimizerCount + exchange
         let checkpoint = (parameters + 2 * statistics + optimizerCount) * size + (64 << 10)
         return (
@@ -113,15 +113,13 @@ public struct MemoryEstimate: Sendable {
         let batch = min(configuration.laneBatch, count)
         let arena = try arenaByteCount(network, .calibration, batch: batch, data: data, kernels: kernels)
         return arena + statisticCount * MemoryLayout<Float>.stride
-            + BatchLoader.Settings(height: data.height, width: data.width)
-            .byteCount(largestBatch: batch, taskCount: count / batch)
+            + data.loaderSettings(data.inputFields).byteCount(largestBatch: batch, taskCount: count / batch)
     }
 
     private static func validation(_ network: any Network, data: TrainingData, kernels: KernelContext) throws -> Int {
         let count = data.dataSet.count(.val)
         guard count > 0 else { return 0 }
-        var settings = BatchLoader.Settings(height: data.height, width: data.width)
-        settings.wantsDisparity = data.hasDisparity
+        let settings = data.loaderSettings(data.validationFields)
         return try arenaByteCount(network, .evaluation, batch: 1, data: data, kernels: kernels)
             + settings.byteCount(largestBatch: 1, taskCount: count)
     }

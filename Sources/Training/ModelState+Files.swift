@@ -8,7 +8,7 @@ import Tensors
 extension ModelState {
     /// Memory for a network's numbers, parameters zero.
     public static func empty(for network: any Network) throws -> ModelState {
-        ModelState(inferenceGraph: try inferenceGraph(of: network))
+        ModelState(inferenceGraph: try inferenceGraph(of: network), recipe: network.recipe)
     }
 
     /// Lengths of the arenas, without the memory.
@@ -17,8 +17,8 @@ extension ModelState {
     }
 
     private static func inferenceGraph(of network: any Network) throws -> Graph {
-        let size = network.sizeMultiple * 2
-        return try NetworkGraph(network, .evaluation, batch: 1, height: size, width: size).graph
+        let size = network.sampleSize
+        return try NetworkGraph(network, .inspection, batch: 1, height: size.height, width: size.width).graph
     }
 
     /// Reads parameters and inference statistics under PyTorch's names. Training's statistics start from the same values.

@@ -17,6 +17,8 @@ public final class ModelState: @unchecked Sendable {
 
     public let parameters: [Parameter]
     public let statisticSlots: [StatisticSlot]
+    /// How its network is trained.
+    let recipe: Recipe
     public let parameterArena: FloatArena
     /// Running averages that training keeps, one update per step.
     public let trainingStatistics: FloatArena
@@ -24,7 +26,8 @@ public final class ModelState: @unchecked Sendable {
     public let inferenceStatistics: FloatArena
 
     /// - Parameter graph: an inference graph of the network, of any size.
-    public init(inferenceGraph graph: Graph) {
+    public init(inferenceGraph graph: Graph, recipe: Recipe = .standard) {
+        self.recipe = recipe
         parameters = graph.parameters
         statisticSlots = graph.buffers.map {
             StatisticSlot(name: $0.name, offset: $0.offset, count: $0.shape.count, initial: $0.initial)
@@ -52,6 +55,18 @@ public final class ModelState: @unchecked Sendable {
         ((spans.map { $0.offset + $0.count }.max() ?? 0) + 15) / 16 * 16
     }
 
+    /// What an optimizer updates, with the rates of the parameters' groups; nil: all of it alike.
+    var updateSpans: [UpdateSpan]? {
+        if recipe.groups.isEmpty { return nil }
+        return parameters.filter(\.isTrained).map { parameter in
+            let group = recipe.group(of: parameter.name)
+            // To the end of the last line, so that neighbours of equal rates join.
+            return UpdateSpan(
+                parameter.offset..<(parameter.offset + (parameter.shape.count + 15) / 16 * 16),
+                learningRateScale: group?.learningRate ?? 1, weightDecayScale: group?.weightDecay ?? 1)
+        }
+    }
+
     public var parameterCount: Int { parameters.reduce(0) { $0 + $1.shape.count } }
 
     /// Checksums of the parameters and of an optimizer's state, by tensor.
@@ -66,16 +81,52 @@ public final class ModelState: @unchecked Sendable {
     /// Draws initial values: number i of a parameter in PyTorch's order is a pure function of (seed, parameter name, i).
     public func initialize(seed: UInt64) {
         for parameter in parameters {
-            let values: [Float]
-            switch parameter.initializer {
-            case .constant(let value):
-                values = [Float](repeating: value, count: parameter.shape.count)
-            case .glorotUniform(let fanIn, let fanOut):
-                let bound = (6 / Double(fanIn + fanOut)).squareRoot()
-                let random = CounterRandom(seed, "initialize:" + parameter.name)
-                values = (0..<parameter.shape.count).map { Float(random.uniform(UInt64($0), in: -bound..<bound)) }
+            let random = CounterRandom(seed, "initialize:" + parameter.name)
+            let count = parameter.shape.count
+            func uniform(_ bound: Double) -> [Float] {
+                (0..<count).map { Float(random.uniform(UInt64($0), in: -bound..<bound)) }
             }
+            let values: [Float] =
+                switch parameter.initializer {
+                case .constant(let value): [Float](repeating: value, count: count)
+                case .glorotUniform(let fanIn, let fanOut): uniform((6 / Double(fanIn + fanOut)).squareRoot())
+                case .uniform(let bound): uniform(bound)
+                case .normal(let deviation): (0..<count).map { Float(deviation * random.normal(UInt64($0))) }
+                case .truncatedNormal(let deviation):
+                    (0..<count).map { Float(deviation * Self.truncatedNormal(random, UInt64($0))) }
+                case .bilinear: Self.bilinear(parameter.externalShape)
+                }
             parameter.import(values, to: parameterArena.base)
         }
+    }
+
+    /// Number `index` of a stream of normal numbers within two deviations.
+    private static func truncatedNormal(_ random: CounterRandom, _ index: UInt64) -> Double {
+        let own = CounterRandom(key: CounterRandom.derive(random.key, index))
+        // One in 22 lies beyond: the limit is never reached.
+        for attempt in 0..<64 {
+            let value = own.normal(UInt64(attempt))
+            if abs(value) <= 2 { return value }
+        }
+        return 0
+    }
+
+    /// [in, out, k, k] with (1 − |y/f − c|)(1 − |x/f − c|), f = ⌈k/2⌉, c = (2f − 1 − f mod 2) / 2f, where in = out.
+    private static func bilinear(_ shape: Shape) -> [Float] {
+        let (inputs, outputs, height, width) = (shape[0], shape[1], shape[2], shape[3])
+        func taps(_ k: Int) -> [Double] {
+            let f = Double((k + 1) / 2)
+            let c = (2 * f - 1 - f.truncatingRemainder(dividingBy: 2)) / (2 * f)
+            return (0..<k).map { 1 - abs(Double($0) / f - c) }
+        }
+        let (rows, columns) = (taps(height), taps(width))
+        var values = [Float](repeating: 0, count: shape.count)
+        for channel in 0..<min(inputs, outputs) {
+            let start = (channel * outputs + channel) * height * width
+            for y in 0..<height {
+                for x in 0..<width { values[start + y * width + x] = Float(rows[y] * columns[x]) }
+            }
+        }
+        return values
     }
 }

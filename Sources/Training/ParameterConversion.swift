@@ -11,6 +11,8 @@ extension Parameter {
         case .convolution: [d[3], d[2], d[0], d[1]]
         case .depthwise: [d[2], 1, d[0], d[1]]
         case .transposedConvolution: [d[0], d[3], d[1], d[2]]
+        case .linear: [d[1], d[0]]
+        case .flattened: shape
         }
     }
 
@@ -51,6 +53,24 @@ extension Parameter {
                     }
                 }
             }
+        case .linear(let input, let output):
+            let (rows, columns) = (Self.channelFirst(input), Self.channelFirst(output))
+            for column in columns {
+                for row in rows {
+                    body(row * d[1] + column, external)
+                    external += 1
+                }
+            }
+        case .flattened(let picture):
+            for (index, offset) in Self.channelFirst(picture).enumerated() { body(offset, index) }
+        }
+    }
+
+    /// Our offsets of a sample's values in PyTorch's order: channel by channel if it is a picture.
+    private static func channelFirst(_ shape: Shape) -> [Int] {
+        guard shape.rank == 3 else { return Array(0..<shape.count) }
+        return (0..<shape[2]).flatMap { channel in
+            (0..<(shape[0] * shape[1])).map { $0 * shape[2] + channel }
         }
     }
 

@@ -6,29 +6,43 @@ import Models
 import Shards
 import Tensors
 
-/// Uses a trained network on stereo pairs of any size: pictures are resized to the network's size, maps back to the
-/// pictures', disparities scaled with the width.
+/// Uses a trained network on pictures of any size: they are resized to the network's size, maps back to the pictures',
+/// disparities scaled with the width.
 public final class Predictor {
-    /// What a network says about one pair.
+    /// A map at the pictures' own size, float32, in the units of records: disparity in pixels of that width, depth in
+    /// metres, the rest in 0…1; NaN where the network says nothing.
+    public struct PredictedMap: Sendable {
+        public let map: NetworkResult.Map
+        public let array: PixelArray
+    }
+
+    /// What a network says about one record.
     public struct Prediction: Sendable {
-        /// Disparity per eye whose pixels it lives in, float32, pixels of the picture's own width, positive = nearer.
-        public let disparities: [(eye: Eye, map: PixelArray)]
+        /// All but views, in the network's order.
+        public let maps: [PredictedMap]
         /// Rebuilt views, 8 bits, at the picture's own size.
         public let reconstructions: [(eye: Eye, picture: PixelArray)]
-        /// Mean absolute error 0…1 of each rebuilt view at the network's size.
+        /// Mean absolute error 0…1 of each rebuilt view at the network's size, where the record has the view.
         public let errors: [(eye: Eye, value: Double)]
+
+        /// Disparity per eye whose pixels it lives in, positive = nearer.
+        public var disparities: [(eye: Eye, map: PixelArray)] {
+            maps.compactMap { found in
+                found.map.kind == .disparity ? found.map.eye.map { ($0, found.array) } : nil
+            }
+        }
     }
 
     public let height: Int
     public let width: Int
-    private let network: any Network
+    public let network: any Network
     private let graph: NetworkGraph
     private let executor: Executor
 
     /// - Parameter size: the size at which the network runs: nil is what it was trained on.
     /// - Throws: `Failure` (usage) if no size is known, (bad data) if it does not fit the network.
     public init(_ trained: TrainedNetwork, size: (height: Int, width: Int)?, kernels: KernelContext) throws {
-        guard let size = size ?? trained.trainingSize else {
+        guard let size = size ?? trained.network.fixedSize ?? trained.trainingSize else {
             throw Failure(.usage, "the weights do not say at which size they were trained; give --size HxW")
         }
         (height, width) = size
@@ -40,13 +54,19 @@ public final class Predictor {
             kernels: kernels)
     }
 
+    /// What the network makes.
+    public var maps: [NetworkResult.Map] { graph.maps }
+
     /// - Parameter record: holds the fields that the network reads, uint8 or uint16, 1 or 3 channels, all of one size.
     /// - Throws: `Failure` (bad data) naming the record.
     public func predict(_ record: Record) throws -> Prediction {
         var own: (height: Int, width: Int)?
         for input in network.inputs {
-            guard let picture = record[input.field] else {
-                throw Failure(.badData, "\(record.key): has no \(input.field) view; this network needs both")
+            guard let picture = input.streamed.candidates.lazy.compactMap({ record[$0] }).first else {
+                throw Failure(
+                    .badData,
+                    "\(record.key): has no \(input.name) view; \(network.name) needs "
+                        + network.inputs.map(\.name).joined(separator: " and "))
             }
             if let own, own != (picture.height, picture.width) {
                 throw Failure(
@@ -55,43 +75,90 @@ public final class Predictor {
                         + "\(picture.height)x\(picture.width); give views of one size")
             }
             own = (picture.height, picture.width)
-            guard picture.element != .float32, picture.channels == 1 || picture.channels == 3 else {
-                throw Failure(
-                    .badData,
-                    "\(record.key): \(input.field) has \(picture.channels) channels of "
-                        + "\(picture.element.name); give 8- or 16-bit gray or RGB")
-            }
-            let fitted = Resizing.area(picture, height: height, width: width)
-            guard let view = executor.input(input.field) else { continue }
-            fitted.bytes.withUnsafeBytes {
-                PictureFloats.expand($0, fitted.element, channels: fitted.channels, into: view.buffer)
-            }
+            guard let view = executor.input(input.name) else { continue }
+            try fill(view, input, with: picture, record)
         }
         guard let own else { preconditionFailure("a network without inputs") }
         executor.run(.deterministic)
 
-        let disparities = graph.maps.compactMap { map -> (eye: Eye, map: PixelArray)? in
-            guard map.kind == .disparity, let view = executor.output(map.output) else { return nil }
-            let values = MapScaling.bilinear(
-                view.buffer, height: height, width: width, to: own.height, own.width,
-                factor: Float(own.width) / Float(width))
-            return (map.eye, PixelArray(height: own.height, width: own.width, channels: 1, floats: values))
-        }
+        var maps: [PredictedMap] = []
         var reconstructions: [(eye: Eye, picture: PixelArray)] = []
         var errors: [(eye: Eye, value: Double)] = []
-        for reconstruction in graph.reconstructions {
-            guard let view = executor.output(reconstruction.output) else { continue }
+        for map in graph.maps {
+            guard let view = executor.output(map.output) else { continue }
+            if map.kind != .view {
+                maps.append(PredictedMap(map: map, array: enlarged(map, view, own)))
+                continue
+            }
+            // Networks that make pictures make them for one eye of a pair.
+            guard let eye = map.eye else { continue }
+            let values = map.decoded(view)
             let picture = PixelArray(
-                height: height, width: width, channels: 3, element: .uint8,
-                bytes: view.buffer.map { UInt8(max(0, min(255, $0 * 255 + 0.5))) })
-            reconstructions.append(
-                (reconstruction.eye, Resizing.area(picture, height: own.height, width: own.width)))
-            if let target = executor.input(reconstruction.eye.rawValue), target.count == view.count {
-                let sum = (0..<view.count).reduce(0.0) { $0 + abs(Double(view.base[$1]) - Double(target.base[$1])) }
-                errors.append((reconstruction.eye, sum / Double(view.count)))
+                height: view.shape[1], width: view.shape[2], channels: 3, element: .uint8,
+                bytes: values.map { UInt8(max(0, min(255, $0 * 255 + 0.5))) })
+            reconstructions.append((eye, Resizing.area(picture, height: own.height, width: own.width)))
+            if let target = try target(map, record), target.count == values.count {
+                let sum = (0..<values.count).reduce(0.0) { $0 + abs(Double(values[$1]) - Double(target[$1])) }
+                errors.append((eye, sum / Double(values.count)))
             }
         }
-        return Prediction(disparities: disparities, reconstructions: reconstructions, errors: errors)
+        return Prediction(maps: maps, reconstructions: reconstructions, errors: errors)
+    }
+
+    private func fill(_ view: TensorView, _ field: NetworkField, with picture: PixelArray, _ record: Record) throws {
+        let values = try floats(of: picture, field.name, record)
+        values.withUnsafeBufferPointer { NetworkFeed.encode($0, field, into: view, known: nil) }
+    }
+
+    /// A picture at the network's size, 0…1.
+    private func floats(of picture: PixelArray, _ name: String, _ record: Record) throws -> [Float] {
+        guard picture.element != .float32, picture.channels == 1 || picture.channels == 3 else {
+            throw Failure(
+                .badData,
+                "\(record.key): \(name) has \(picture.channels) channels of "
+                    + "\(picture.element.name); give 8- or 16-bit gray or RGB")
+        }
+        let fitted = Resizing.area(picture, height: height, width: width)
+        return [Float](unsafeUninitializedCapacity: height * width * 3) { buffer, count in
+            fitted.bytes.withUnsafeBytes {
+                PictureFloats.expand(
+                    $0, fitted.element, channels: fitted.channels,
+                    into: UnsafeMutableBufferPointer(rebasing: buffer[0..<(height * width * 3)]))
+            }
+            count = height * width * 3
+        }
+    }
+
+    /// What a rebuilt view should be, at the network's size.
+    private func target(_ map: NetworkResult.Map, _ record: Record) throws -> [Float]? {
+        guard let name = map.truth, let picture = record[name] else { return nil }
+        return try floats(of: picture, name, record)
+    }
+
+    /// A map at the size of the pictures; NaN in a margin that the network leaves out.
+    private func enlarged(
+        _ map: NetworkResult.Map, _ view: TensorView, _ own: (height: Int, width: Int)
+    ) -> PixelArray {
+        let factor = map.kind == .disparity ? Float(own.width) / Float(width) : 1
+        func scaled(_ height: Int, _ width: Int) -> [Float] {
+            map.decoded(view).withUnsafeBufferPointer {
+                MapScaling.bilinear(
+                    $0, height: view.shape[1], width: view.shape[2], to: height, width, factor: factor)
+            }
+        }
+        if map.margin == 0 {
+            return PixelArray(
+                height: own.height, width: own.width, channels: 1, floats: scaled(own.height, own.width))
+        }
+        let top = (map.margin * own.height + height / 2) / height
+        let left = (map.margin * own.width + width / 2) / width
+        let (rows, columns) = (own.height - 2 * top, own.width - 2 * left)
+        var floats = [Float](repeating: .nan, count: own.height * own.width)
+        let inner = scaled(rows, columns)
+        for y in 0..<rows {
+            for x in 0..<columns { floats[(top + y) * own.width + left + x] = inner[y * columns + x] }
+        }
+        return PixelArray(height: own.height, width: own.width, channels: 1, floats: floats)
     }
 }
 
@@ -99,7 +166,7 @@ public final class Predictor {
 enum MapScaling {
     /// Linear interpolation between pixel centres, edges repeated; values times `factor`.
     static func bilinear(
-        _ map: UnsafeMutableBufferPointer<Float>, height: Int, width: Int, to newHeight: Int, _ newWidth: Int,
+        _ map: UnsafeBufferPointer<Float>, height: Int, width: Int, to newHeight: Int, _ newWidth: Int,
         factor: Float
     ) -> [Float] {
         if height == newHeight && width == newWidth { return map.map { $0 * factor } }

@@ -40,9 +40,10 @@ public struct ReducedLayout: Sendable {
     }
 
     /// Cuts the array into buckets of about `elementCount`, last layers first, in the order in which backward completes
-    /// them; statistics and losses are the first. The cut changes no bits.
+    /// them; statistics and losses are the first. The cut changes no bits. Frozen parameters in front of the first
+    /// trained one are left out; their gradients are zero.
     public func buckets(of graph: Graph, elementCount: Int) -> [Bucket] {
-        let completion = zip(graph.parameters, graph.parameterGradients).map { parameter, gradient in
+        let completion = zip(graph.trainedParameters, graph.parameterGradients).map { parameter, gradient in
             guard let node = graph.producer(of: gradient) else {
                 preconditionFailure("the gradient of \(parameter.name) is not computed")
             }

@@ -14,6 +14,8 @@ public struct RunPosition: Sendable, Equatable {
     public var epochSums: [Double] = []
     /// The smallest validation loss so far.
     public var bestLoss = Double.infinity
+    /// What a schedule that follows the loss has seen.
+    public var plateau = Plateau.State()
 
     public init() {}
 }
@@ -52,17 +54,24 @@ public enum RunCheckpoint {
         tensors += state.exported(statistics: snapshot.trainingStatistics, prefix: "training.")
         for (name, arena) in snapshot.optimizer { tensors += state.exported(arena, prefix: "optimizer.\(name).") }
         let position = snapshot.position
+        var metadata = [
+            "format": format, "model": identity.model, "settings": identity.settingsText,
+            "height": "\(identity.height)", "width": "\(identity.width)",
+            "configuration": identity.configuration, "data": identity.data, "kernels": kernelSet,
+            "step": "\(position.step)", "optimizer_step": "\(snapshot.optimizerStep)",
+            "statistics_step": "\(position.statisticsStep)",
+            "epoch_sums": position.epochSums.map { Hash.hexadecimal($0.bitPattern) }.joined(separator: " "),
+            "best_loss": Hash.hexadecimal(position.bestLoss.bitPattern),
+        ]
+        let plateau = position.plateau
+        if plateau != Plateau.State() {
+            metadata["plateau"] =
+                [plateau.scale, plateau.best, Double(plateau.waiting)].map { Hash.hexadecimal($0.bitPattern) }
+                .joined(separator: " ")
+        }
         try SafeTensorsWriter.write(
             path: path, tensors: tensors.map { SafeTensorsWriter.Tensor($0.name, $0.shape, $0.values) },
-            metadata: [
-                "format": format, "model": identity.model, "settings": identity.settingsText,
-                "height": "\(identity.height)", "width": "\(identity.width)",
-                "configuration": identity.configuration, "data": identity.data, "kernels": kernelSet,
-                "step": "\(position.step)", "optimizer_step": "\(snapshot.optimizerStep)",
-                "statistics_step": "\(position.statisticsStep)",
-                "epoch_sums": position.epochSums.map { Hash.hexadecimal($0.bitPattern) }.joined(separator: " "),
-                "best_loss": Hash.hexadecimal(position.bestLoss.bitPattern),
-            ])
+            metadata: metadata)
     }
 
     /// Restores from the newest checkpoint that is whole: `last`, or one that was kept if that is broken.
@@ -146,6 +155,14 @@ public enum RunCheckpoint {
         position.statisticsStep = try number("statistics_step")
         position.epochSums = try (metadata["epoch_sums"] ?? "").split(separator: " ").map { try double(String($0)) }
         position.bestLoss = try double(metadata["best_loss"])
+        if let text = metadata["plateau"] {
+            let numbers = try text.split(separator: " ").map { try double(String($0)) }
+            guard numbers.count == 3, let waiting = Int(exactly: numbers[2]), (0...1_000_000).contains(waiting) else {
+                throw unfit(path, "plateau")
+            }
+            (position.plateau.scale, position.plateau.best) = (numbers[0], numbers[1])
+            position.plateau.waiting = waiting
+        }
         optimizer.stepCount = try number("optimizer_step")
         guard (0...1_000_000_000_000).contains(position.step), (0...1_000_000_000_000).contains(optimizer.stepCount)
         else { throw unfit(path, "step") }

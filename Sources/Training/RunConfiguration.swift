@@ -7,13 +7,15 @@ import Models
 /// command line, printed, and saved with the run.
 public struct RunConfiguration: Sendable, Equatable {
     public enum OptimizerKind: String, Sendable, CaseIterable { case adam, adamw, sgd }
-    public enum ScheduleKind: String, Sendable, CaseIterable { case constant, step, polynomial, cosine }
+    public enum ScheduleKind: String, Sendable, CaseIterable { case constant, step, polynomial, cosine, plateau }
 
     public var data = ""
     public var run = ""
     public var model = "wnet"
     /// Settings of the model that were given; the model knows the others.
     public var settings: [String: String] = [:]
+    /// Height and width that are cut out of the records; nil is the network's only size, or all of a record.
+    public var size: (height: Int, width: Int)?
 
     /// Lanes of the global batch: micro-batches with statistics of their own. Independent of the number of ranks.
     public var lanes = 2
@@ -32,11 +34,15 @@ public struct RunConfiguration: Sendable, Equatable {
     public var beta2 = 0.999
     public var epsilon = 1e-8
     public var amsgrad = false
+    public var absoluteDecay = false
     public var schedule = ScheduleKind.constant
     public var warmup = 0
     public var scheduleSteps = 1000
     public var scheduleGamma = 0.1
     public var schedulePower = 0.9
+    public var scheduleByEpoch = false
+    public var plateauPatience = 2
+    public var plateauThreshold = 1e-4
     public var finalLearningRate = 0.0
     public var clipNorm = 0.0
 
@@ -57,6 +63,21 @@ public struct RunConfiguration: Sendable, Equatable {
 
     /// Records of one step over all lanes.
     public var globalBatch: Int { lanes * laneBatch }
+
+    /// `start` with the values of the recipe of this configuration's network.
+    /// - Throws: `Failure` or `SettingError` (usage) if there is no such network.
+    public func withRecipe(of start: RunConfiguration) throws -> RunConfiguration {
+        let network = try makeNetwork()
+        var result = start
+        for (name, value) in network.recipe.options {
+            try result.set(name, to: value, place: "recipe of \(network.name)")
+        }
+        return result
+    }
+
+    public static func == (a: Self, b: Self) -> Bool {
+        a.settings == b.settings && fields.allSatisfy { $0.format(a) == $0.format(b) }
+    }
 }
 
 /// One named value of a configuration: the same name is the long option, the key in the YAML file, and what messages use.
@@ -79,6 +100,7 @@ extension RunConfiguration {
         text("data", "data", "folder of shards", \.data, mayChange: true),
         text("run", "run", "folder for everything that the run writes", \.run, mayChange: true),
         text("model", "model", "kind of network", \.model),
+        sizeField,
         integer("lanes", "batch", "micro-batches of a step, with statistics of their own", \.lanes, 1...65_536),
         integer("lane-batch", "batch", "records of a lane", \.laneBatch, 1...65_536),
         integer("epochs", "length", "passes over the training records", \.epochs, 1...1_000_000, mayChange: true),
@@ -94,14 +116,26 @@ extension RunConfiguration {
         number("beta2", "optimizer", "adam: decay of the second moment", \.beta2, 0...0.9999999),
         number("epsilon", "optimizer", "adam: added to the root", \.epsilon, 0...1),
         boolean("amsgrad", "optimizer", "adam: largest second moment so far", \.amsgrad),
-        choice("schedule", "optimizer", "learning rate over steps: constant, step, polynomial or cosine", \.schedule),
+        boolean(
+            "absolute-decay", "optimizer", "adamw: decay by itself, not times the learning rate", \.absoluteDecay),
+        choice(
+            "schedule", "optimizer", "learning rate over steps: constant, step, polynomial, cosine or plateau",
+            \.schedule),
         integer("warmup", "optimizer", "steps of linear warm-up", \.warmup, 0...Int.max),
         integer("schedule-steps", "optimizer", "step schedule: steps between drops", \.scheduleSteps, 1...Int.max),
-        number("schedule-gamma", "optimizer", "step schedule: factor of a drop", \.scheduleGamma, 0...1),
+        number("schedule-gamma", "optimizer", "step and plateau schedule: factor of a drop", \.scheduleGamma, 0...1),
         number("schedule-power", "optimizer", "polynomial schedule: exponent", \.schedulePower, 0...100),
-        number("final-lr", "optimizer", "polynomial and cosine: rate at the end", \.finalLearningRate, 0...1e6),
+        boolean("schedule-by-epoch", "optimizer", "the rate changes at the start of epochs only", \.scheduleByEpoch),
+        integer(
+            "plateau-patience", "optimizer", "plateau schedule: validations without progress that are borne",
+            \.plateauPatience, 0...1_000_000),
+        number(
+            "plateau-threshold", "optimizer", "plateau schedule: part of the best loss that counts as progress",
+            \.plateauThreshold, 0...1),
+        number(
+            "final-lr", "optimizer", "polynomial, cosine and plateau: rate at the end", \.finalLearningRate, 0...1e6),
         number("clip-norm", "optimizer", "largest norm of the gradient; 0 = no clipping", \.clipNorm, 0...1e30),
-        boolean("mirror", "augmentation", "mirror half of the pairs, eyes swapped", \.mirror),
+        boolean("mirror", "augmentation", "mirror half of the samples; the eyes of pairs change places", \.mirror),
         number("brightness", "augmentation", "random brightness factor 1 ± this", \.brightness, 0...0.9),
         number("gamma", "augmentation", "random gamma 1 ± this", \.gamma, 0...0.9),
         integer(
@@ -214,6 +248,21 @@ extension RunConfiguration {
                 configuration[keyPath: path] = value
             }, format: { $0[keyPath: path].rawValue })
     }
+
+    private static let sizeField = ConfigurationField(
+        name: "size", group: "model", help: "height x width that is cut out of larger records, at random; empty = all",
+        mayChangeOnResume: false,
+        parse: { text, configuration throws(ConfigurationField.Reason) in
+            if text.isEmpty {
+                configuration.size = nil
+                return
+            }
+            let parts = text.lowercased().split(separator: "x").map { Int($0) }
+            guard parts.count == 2, let height = parts[0], let width = parts[1], (1...65_536).contains(height),
+                (1...65_536).contains(width)
+            else { throw .init(text: "give height x width, e.g. 224x224") }
+            configuration.size = (height, width)
+        }, format: { $0.size.map { "\($0.height)x\($0.width)" } ?? "" })
 
     private static let seedField = ConfigurationField(
         name: "seed", group: "length", help: "seed of every random number", mayChangeOnResume: false,

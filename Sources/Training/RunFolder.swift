@@ -18,6 +18,11 @@ public struct RunFolder: Sendable {
     public var lastCheckpoint: String { checkpointFolder + "/last.safetensors" }
     public var bestCheckpoint: String { checkpointFolder + "/best.safetensors" }
     public var sampleFolder: String { path + "/samples" }
+    /// The sheet of samples of an epoch.
+    public func samplePath(epoch: Int) -> String {
+        let digits = String(epoch)
+        return "\(sampleFolder)/epoch_\(String(repeating: "0", count: max(0, 4 - digits.count)))\(digits).png"
+    }
     /// What belongs to this execution and not to the result: host, time, ranks.
     public var machinePath: String { path + "/machine.txt" }
 

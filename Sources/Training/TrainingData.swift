@@ -1,24 +1,53 @@
 import Basics
+import Heartbeats
+import Models
 import Shards
+import Streaming
 
 /// A data set that training can use: every record of one size, with the fields that the network reads.
 public struct TrainingData: Sendable {
     public let dataSet: DataSet
+    /// Size at which the network works; records may be larger, and are then cut.
     public let height: Int
     public let width: Int
-    public let hasDisparity: Bool
     public let rootHash: String
+    /// What a training step reads.
+    public let trainingFields: [StreamedField]
+    /// What estimating statistics reads.
+    public let inputFields: [StreamedField]
+    /// What a validation reads: all that is there.
+    public let validationFields: [StreamedField]
 
+    /// - Parameter size: what the run works on; nil is the network's only size, or the records' own.
     /// - Throws: `Failure` (bad data) naming the data set and the remedy.
-    public init(path: String, fields: [String]) throws {
+    public init(path: String, network: any Network, size: (height: Int, width: Int)? = nil) throws {
+        try self.init(
+            path: path, fields: network.graphFields.map(\.streamed), truths: network.fields.map(\.streamed),
+            inputs: network.inputs.map(\.streamed), size: size ?? network.fixedSize)
+    }
+
+    /// Of fields alone, for measuring how fast they are read.
+    public init(path: String, fields: [StreamedField]) throws {
+        try self.init(path: path, fields: fields, truths: fields, inputs: fields, size: nil)
+    }
+
+    private init(
+        path: String, fields: [StreamedField], truths: [StreamedField], inputs: [StreamedField],
+        size wanted: (height: Int, width: Int)?
+    ) throws {
         dataSet = try DataSet(path: path)
         guard dataSet.count(.train) > 0 else {
             throw Failure(.badData, "\(path): has no training records; convert with --split that leaves some")
         }
+        let manifest = dataSet.manifest
+        func stored(_ field: StreamedField) -> Manifest.FieldSummary? {
+            field.candidates.lazy.compactMap { name in manifest.fields.first { $0.name == name } }.first
+        }
         var size: (height: Int, width: Int)?
-        for name in fields {
-            guard let field = dataSet.manifest.fields.first(where: { $0.name == name }) else {
-                let names = dataSet.manifest.fields.map(\.name).joined(separator: ", ")
+        for required in fields where !required.isOptional {
+            let name = required.name
+            guard let field = stored(required) else {
+                let names = manifest.fields.map(\.name).joined(separator: ", ")
                 throw Failure(.badData, "\(path): records have no field '\(name)', only \(names); use another data set")
             }
             let (heights, widths) = (field.heights, field.widths)
@@ -38,8 +67,27 @@ public struct TrainingData: Sendable {
             size = own
         }
         guard let size else { preconditionFailure("a network without inputs") }
-        (height, width) = size
-        hasDisparity = dataSet.manifest.fields.contains { $0.name == FieldName.disparity }
-        rootHash = dataSet.manifest.rootHash
+        (height, width) = wanted ?? size
+        guard height <= size.height, width <= size.width else {
+            throw Failure(
+                .badData,
+                "\(path): records are \(size.height)x\(size.width), smaller than \(height)x\(width) on which the run "
+                    + "works; convert them with --size \(height)x\(width)")
+        }
+        trainingFields = fields
+        inputFields = inputs
+        validationFields = truths.filter { stored($0) != nil }
+        rootHash = manifest.rootHash
+    }
+
+    /// Whether records have what a map is measured against.
+    public func has(_ truth: String) -> Bool { validationFields.contains { $0.name == truth } }
+
+    /// Settings of a loader that reads `fields` and changes nothing by chance.
+    func loaderSettings(_ fields: [StreamedField], board: StatusBoard? = nil) -> BatchLoader.Settings {
+        var settings = BatchLoader.Settings(height: height, width: width, fields: fields)
+        settings.augmentation = .centered
+        settings.board = board
+        return settings
     }
 }

@@ -34,6 +34,7 @@ public final class TrainingSession {
     private let schedule: LearningRateSchedule
     let engine: LaneEngine
     let exchange: LaneExchange
+    private let feed: NetworkFeed
     private let digest: StateDigest
     private let journal: StepJournal
     private let fault: FaultInjection?
@@ -88,7 +89,7 @@ public final class TrainingSession {
         }
         let parts = try communication.together {
             let network = try configuration.makeNetwork()
-            let data = try TrainingData(path: configuration.data, fields: network.inputs.map(\.field))
+            let data = try configuration.openData(for: network)
             let order = try SampleOrder(
                 seed: configuration.seed, recordCount: data.dataSet.count(.train), lanes: configuration.lanes,
                 laneBatch: configuration.laneBatch)
@@ -107,7 +108,9 @@ public final class TrainingSession {
         optimizer = parts.optimizer
         totalSteps = configuration.steps > 0 ? configuration.steps : configuration.epochs * parts.order.stepsPerEpoch
         schedule = try configuration.makeSchedule(totalSteps: totalSteps)
-        engine = LaneEngine(network: parts.graph, state: parts.state, kernels: kernels)
+        let engine = LaneEngine(network: parts.graph, state: parts.state, kernels: kernels)
+        self.engine = engine
+        feed = NetworkFeed(parts.network) { engine.executor.input($0) }
         exchange = try LaneExchange(
             engine: engine, lanes: configuration.lanes, communication: communication, kernels: kernels,
             trace: trace?.recorder, transport: configuration.transport)
@@ -232,15 +235,22 @@ public final class TrainingSession {
         return .finished
     }
 
+    /// The rate of a step, counted from 0, given what was measured so far.
+    private func learningRate(at step: Int) -> Double {
+        let start = configuration.scheduleByEpoch ? step / order.stepsPerEpoch * order.stepsPerEpoch : step
+        let rate = schedule.learningRate(at: start, base: configuration.learningRate)
+        guard position.plateau.scale < 1 else { return rate }
+        return max(rate * position.plateau.scale, min(rate, configuration.finalLearningRate))
+    }
+
     func loader(lanes: [Int], steps: Range<Int>) throws -> BatchLoader {
         let augmentation = try AugmentationSettings(
             mirrorProbability: configuration.mirror ? 0.5 : 0,
             brightness: (1 - configuration.brightness)...(1 + configuration.brightness),
-            gamma: (1 - configuration.gamma)...(1 + configuration.gamma))
-        var settings = BatchLoader.Settings(height: data.height, width: data.width)
+            gamma: (1 - configuration.gamma)...(1 + configuration.gamma), crop: .random)
+        var settings = data.loaderSettings(data.trainingFields, board: board)
         settings.augmentation = augmentation
         settings.seed = configuration.seed
-        settings.board = board
         return BatchLoader(
             data: data.dataSet, split: .train, schedule: order.schedule(lanes: lanes, steps: steps), settings: settings)
     }
@@ -272,7 +282,7 @@ public final class TrainingSession {
         let layout = engine.layout
         let mean = exchange.mean
         let losses = layout.lossNames.indices.map { Double(mean.base[layout.lossOffset + $0]) }
-        let rate = schedule.learningRate(at: position.step, base: configuration.learningRate)
+        let rate = learningRate(at: position.step)
         let norm = configuration.clipping.apply(to: mean[0..<layout.gradientCount], context: kernels)
         // The mean is the same on every rank, so every rank decides the same.
         guard norm.isFinite, losses.allSatisfy(\.isFinite) else {
@@ -322,10 +332,7 @@ public final class TrainingSession {
         var lossKnown = started
         precondition(batch.step == position.step)
         board?.enter(.forward, step: position.step + 1, lane: batch.lane)
-        for input in network.inputs {
-            let source = batch.input(input.field)
-            engine.input(input.field).base.update(from: source.base, count: source.count)
-        }
+        feed.fill(batch)
         engine.result.base[engine.layout.stopOffset] = shouldStop() ? 1 : 0
         engine.result.base[engine.layout.saveOffset] = shouldSave() ? 1 : 0
         let indices = batch.samples.map { UInt64($0.globalIndex) }
@@ -369,6 +376,7 @@ public final class TrainingSession {
     /// the best so far.
     private func finishEpoch(_ epoch: Int, validates: Bool, seconds: Double) throws -> Bool {
         let means = epochMeans()
+        let rate = learningRate(at: max(0, position.step - 1))
         // Checkpoints from here on belong to the next epoch.
         position.epochSums = position.epochSums.map { _ in 0 }
         var validation: [(name: String, value: Double)] = []
@@ -382,11 +390,13 @@ public final class TrainingSession {
             let judged = validation.first { $0.name == "loss" }?.value ?? means.first?.value ?? .infinity
             isBest = judged < position.bestLoss
             if isBest { position.bestLoss = judged }
+            // The same on every rank: the losses were gathered.
+            configuration.plateau?.update(&position.plateau, loss: judged)
         }
         try observer?.finished(
             EpochReport(
                 epoch: epoch, step: position.step, trainingLosses: means, validation: validation,
-                learningRate: schedule.learningRate(at: max(0, position.step - 1), base: configuration.learningRate),
+                learningRate: rate,
                 seconds: seconds, isBest: isBest))
         return isBest
     }
@@ -405,25 +415,5 @@ public final class TrainingSession {
             try writer.save(
                 position, state: state, optimizer: optimizer, digest: digest, kernels: kernels, asBest: asBest)
         }
-    }
-}
-
-extension RunConfiguration {
-    /// - Throws: `Failure` or `SettingError` (usage).
-    public func makeNetwork() throws -> any Network {
-        try NetworkRegistry.make(model, settings: settings.sorted { $0.key < $1.key }.map { ($0.key, $0.value) })
-    }
-
-    /// All settings of the network with their defaults.
-    func resolvedSettings(of network: any Network) throws -> [(name: String, value: String)] {
-        try Settings(
-            type(of: network).settings, settings.map { ($0.key, $0.value) }, owner: network.name
-        ).values
-    }
-
-    /// What a resumed run must share, except where the data lies.
-    var identityText: String {
-        Self.fields.filter { !$0.mayChangeOnResume && $0.name != "data" && $0.name != "model" }
-            .map { "\($0.name)=\($0.format(self))" }.joined(separator: " ")
     }
 }

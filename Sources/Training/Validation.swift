@@ -7,82 +7,59 @@ import Shards
 import Streaming
 import Tensors
 
-/// Measures a network on records: its losses, the error of each view that it rebuilds, and the end-point error where the
-/// records have ground truth.
+/// Measures a network on records: its losses, and each of its maps whose truth the records have.
 public final class Validator {
     /// Column names, in the order of `Row.values`.
     public let columns: [String]
+    public let network: NetworkGraph
     private let executor: Executor
-    private let network: NetworkGraph
-    private let inputs: [NetworkInput]
-    private let height: Int
-    private let width: Int
+    private let feed: NetworkFeed
+    private let measures: [MapMeasure]
 
-    /// - Parameter state: its inference statistics are used; the memory stays the state's, so later updates show.
-    public init(
-        network: any Network, state: ModelState, height: Int, width: Int, kernels: KernelContext
-    ) throws {
-        self.network = try NetworkGraph(network, .evaluation, batch: 1, height: height, width: width)
-        executor = Executor(
+    /// - Parameters:
+    ///   - state: its inference statistics are used; the memory stays the state's, so later updates show.
+    ///   - data: says which truths there are.
+    public init(network: any Network, state: ModelState, data: TrainingData, kernels: KernelContext) throws {
+        self.network = try NetworkGraph(network, .evaluation, batch: 1, height: data.height, width: data.width)
+        let executor = Executor(
             self.network.graph,
             memory: .inference(parameters: state.parameterArena, statistics: state.inferenceStatistics, areConstant: false),
             kernels: kernels)
-        inputs = network.inputs
-        self.height = height
-        self.width = width
-        columns = Self.columns(of: self.network)
+        self.executor = executor
+        feed = NetworkFeed(network) { executor.input($0) }
+        measures = Self.measures(of: self.network, data)
+        columns = Self.columns(of: self.network, data)
     }
 
-    /// Names of what is measured for a network's evaluation graph: losses, the error of each rebuilt view, and the
-    /// end-point error of the left view's disparity.
-    static func columns(of network: NetworkGraph) -> [String] {
-        network.lossNames + network.reconstructions.map { "mae_\($0.eye.rawValue)" }
-            + (network.maps.contains { $0.kind == .disparity && $0.eye == .left } ? [Self.endPointError] : [])
+    /// Rebuilt views first.
+    private static func measures(of network: NetworkGraph, _ data: TrainingData) -> [MapMeasure] {
+        let known = network.maps.compactMap(MapMeasure.init).filter { $0.map.truth.map(data.has) ?? false }
+        return known.filter { $0.map.kind == .view } + known.filter { $0.map.kind != .view }
     }
 
-    static let endPointError = "epe"
+    /// Names of what is measured for a network's evaluation graph: losses, then each map that has a truth.
+    static func columns(of network: NetworkGraph, _ data: TrainingData) -> [String] {
+        network.lossNames + measures(of: network, data).flatMap(\.columns)
+    }
 
     /// Runs the network on sample `position` of a batch.
     public func run(_ batch: LaneBatch, position: Int) {
-        for input in inputs {
-            guard let view = executor.input(input.field) else { continue }
-            let source = batch.input(input.field)
-            view.base.update(from: source.base + position * view.count, count: view.count)
-        }
+        feed.fill(batch, from: position)
         executor.run(.deterministic)
     }
 
     /// Memory of an output of the last run.
     public func output(_ name: String) -> TensorView? { executor.output(name) }
 
-    public var maps: [NetworkResult.Map] { network.maps }
-    public var reconstructions: [NetworkResult.Reconstruction] { network.reconstructions }
-
     /// Measures the last run against sample `position`; NaN where a record has no ground truth.
     public func measure(_ batch: LaneBatch, position: Int) -> [Double] {
-        var values = network.lossNames.map { Double(executor.output($0)?.base[0] ?? .nan) }
-        for reconstruction in network.reconstructions {
-            guard let view = executor.output(reconstruction.output) else { continue }
-            let target = batch.input(reconstruction.eye.rawValue)
-            let start = target.base + position * view.count
-            var sum = 0.0
-            for i in 0..<view.count { sum += abs(Double(view.base[i]) - Double(start[i])) }
-            values.append(sum / Double(view.count))
-        }
-        if let map = network.maps.first(where: { $0.kind == .disparity && $0.eye == .left }),
-            let view = executor.output(map.output)
-        {
-            var (sum, count) = (0.0, 0)
-            if let truth = batch.disparity {
-                let start = truth.base + position * view.count
-                for i in 0..<view.count where start[i].isFinite {
-                    sum += abs(Double(view.base[i]) - Double(start[i]))
-                    count += 1
-                }
+        network.lossNames.map { Double(executor.output($0)?.base[0] ?? .nan) }
+            + measures.flatMap { measure in
+                guard let found = executor.output(measure.map.output),
+                    let truth = measure.map.truth.flatMap({ batch.sample($0, at: position) })
+                else { return measure.columns.map { _ in Double.nan } }
+                return measure.measure(found, truth: truth)
             }
-            values.append(count > 0 ? sum / Double(count) : .nan)
-        }
-        return values
     }
 
     /// Means over records, in record order, of those that have a value.
@@ -99,12 +76,11 @@ public final class Validator {
 }
 
 extension LaneBatch {
-    /// The pictures of a field.
-    func input(_ field: String) -> TensorView {
-        switch field {
-        case FieldName.left: left
-        case FieldName.right: right
-        default: preconditionFailure("records are not streamed with a field \(field)")
+    /// A field's values of one sample.
+    func sample(_ field: String, at position: Int) -> UnsafeBufferPointer<Float>? {
+        self[field].map { view in
+            let count = view.count / view.shape[0]
+            return UnsafeBufferPointer(start: view.base + position * count, count: count)
         }
     }
 }

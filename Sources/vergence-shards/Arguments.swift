@@ -72,16 +72,39 @@ struct SplitRule {
         return splits
     }
 
-    /// The part of every item. Items of one group, such as a film, stay together: the rules then count groups.
+    /// The part of every item. Parts that the publisher named stay, except that rules divide his training part. Items of
+    /// one group, such as a scene, go to one part, wherever they stand: the rules count groups, in order of appearance.
     static func assign(_ items: [FrameItem], _ rules: [SplitRule]) -> [Split] {
-        var units: [Int] = []
-        var unitCount = 0
-        for (index, item) in items.enumerated() {
-            if index == 0 || item.group == nil || item.group != items[index - 1].group { unitCount += 1 }
-            units.append(unitCount - 1)
+        let units = units(items)
+        let splits = assign((units.compactMap { $0 }.max() ?? -1) + 1, rules)
+        return zip(items, units).map { item, unit in
+            unit.map { splits[$0] } ?? (item.part == .val ? .val : .test)
         }
-        let splits = assign(unitCount, rules)
-        return units.map { splits[$0] }
+    }
+
+    /// For every item the number of what rules count; nil for those that keep the publisher's part.
+    private static func units(_ items: [FrameItem]) -> [Int?] {
+        var numbers: [String: Int] = [:]
+        var count = 0
+        return items.map { item in
+            if item.part == .val || item.part == .test { return nil }
+            if let group = item.group, let number = numbers[group] { return number }
+            if let group = item.group { numbers[group] = count }
+            count += 1
+            return count - 1
+        }
+    }
+
+    /// A line for every rule that takes nothing.
+    static func complaints(_ items: [FrameItem], _ rules: [SplitRule]) -> [String] {
+        let units = units(items)
+        let count = (units.compactMap { $0 }.max() ?? -1) + 1
+        let splits = assign(count, rules)
+        let isGrouped = zip(items, units).contains { $0.group != nil && $1 != nil }
+        return rules.filter { rule in !splits.contains(rule.split) }.map { rule in
+            "warning: --split \(rule.text) takes nothing of \(count) "
+                + (isGrouped ? "groups (scenes, drives, films); they are not torn apart" : "records")
+        }
     }
 }
 

@@ -7,28 +7,50 @@ enum Layout: String, CaseIterable, ExpressibleByArgument {
     case sideBySide = "side-by-side"
     case topBottom = "top-bottom"
     case folders
+    case list
+    case inria
     case kitti
+    case kittiRaw = "kitti-raw"
     case middlebury
     case movie
+    case eth3d
+    case sceneflow
+    case sintel
+    case tartanair
+    case fallingthings
+    case nyu
+    case overlay
 }
-
-extension KITTI.GroundTruth: ExpressibleByArgument {}
 
 struct Convert: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Turns a folder of pictures, or films, into a data set.",
         discussion: """
-            Layouts:
-              side-by-side  pictures whose left half is the left view
-              top-bottom    pictures whose top half is the left view
-              folders       left/ and right/ with the same names, and if there are
-                            maps, disparity/ and disparity_right/
-              kitti         KITTI 2012 or 2015 as unpacked, with its ground truth
-              middlebury    one scene's folder, or a folder of scenes
-              movie         a stereo film, or a folder of films (needs ffmpeg)
+            Your own pairs:
+              side-by-side   pictures whose left half is the left view
+              top-bottom     pictures whose top half is the left view
+              folders        left/ and right/ with the same names, and if there are
+                             maps, disparity/ and disparity_right/
+              list           a text file, one pair a line: left right [disparity]
+              movie          a stereo film, or a folder of films (needs ffmpeg)
+              inria          frames/ with sequences of name.jpg and name.jpg.right
+            Stereo data sets as they are unpacked:
+              kitti          KITTI 2012 or 2015, with its ground truth
+              kitti-raw      KITTI raw, synced drives; --list for published splits
+              middlebury     one scene's folder, or a folder of scenes, 2001 to 2021
+              eth3d          ETH3D two-view
+              sceneflow      FlyingThings3D, Monkaa, Driving, or one of them
+              sintel         MPI Sintel's stereo extension
+              tartanair      TartanAir, image_left, image_right, depth_left
+              fallingthings  Falling Things
+            One picture and its depth:
+              nyu            NYU Depth v2: labelled .mat, DenseDepth, BTS, MMSegmentation
+              overlay        background, overlay, mask and depth (DepthMaskNet)
+            A data set's own parts are kept; --split divides what is left, or its training part, and keeps scenes, \
+            drives and the like together.
 
-            Pictures are PNG or JPEG of 8 or 16 bits. Every broken input is listed; if there are more than --max-bad, \
-            nothing is written.
+            Pictures are PNG, JPEG, PGM or PPM of 8 or 16 bits. Every broken input is listed; if there are more than \
+            --max-bad, nothing is written.
 
             Example:
               vergence-shards convert frames films.data --layout side-by-side \\
@@ -36,7 +58,8 @@ struct Convert: ParsableCommand {
               vergence-shards convert film.mkv film.data --layout movie --rate 1
             """)
 
-    @Argument(help: "Folder with the pictures; a film or a folder of films for movie.")
+    @Argument(
+        help: "Folder with the pictures; a file for list and the labelled nyu; a film or a folder of them for movie.")
     var input: String
 
     @Argument(help: "Folder for the data set: empty or not there yet.")
@@ -49,21 +72,16 @@ struct Convert: ParsableCommand {
     var swapEyes = false
 
     @Option(
-        help: ArgumentHelp("Resize every view, by area; disparities are scaled along.", valueName: "HxW"),
+        help: ArgumentHelp(
+            "Resize every view, by area; maps are picked, not mixed, and disparities scaled along.", valueName: "HxW"),
         transform: Size.init(argument:))
     var size: Size?
 
     @Option(help: ArgumentHelp("Broken inputs that may be left out.", valueName: "N"))
     var maxBad: Int = 0
 
-    @Option(help: "kitti: ground truth of non-occluded pixels (noc) or of all (occ), if both are there.")
-    var groundTruth: KITTI.GroundTruth = .nonOccluded
-
-    @Flag(help: "kitti: take colored_0 and colored_1 rather than the gray views.")
-    var colour = false
-
-    @Option(help: "middlebury: what 8-bit disparities are divided by. (default: by set and size)")
-    var disparityScale: Float?
+    @OptionGroup(title: "Data sets")
+    var dataSets: DataSetOptions
 
     @OptionGroup(title: "Films")
     var films: MovieOptions
@@ -73,13 +91,11 @@ struct Convert: ParsableCommand {
 
     func validate() throws {
         guard maxBad >= 0 else { throw ValidationError("--max-bad \(maxBad) is negative") }
-        if let disparityScale, !(disparityScale > 0 && disparityScale.isFinite) {
-            throw ValidationError("--disparity-scale \(disparityScale) is not positive")
-        }
+        try dataSets.require(layout)
         if layout != .movie, let option = films.given {
             throw ValidationError("\(option) is for --layout movie")
         }
-        if swapEyes && (layout == .kitti || layout == .middlebury) {
+        if swapEyes && dataSets.source(layout, root: input) != nil {
             throw ValidationError("--swap-eyes makes no sense with --layout \(layout.rawValue), whose eyes are known")
         }
     }
@@ -88,7 +104,7 @@ struct Convert: ParsableCommand {
         let folder = try OutputFolder(output)
         let source = self.source
         let items = try source.items(note: Console.note)
-        if layout == .movie { films.noteSplits(items, writing.split) }
+        for line in SplitRule.complaints(items, writing.split) { Console.note(line) }
         let outcome = try Conversion(
             items: items, size: size, rules: writing.split, output: folder, workerCount: writing.workerCount,
             shardByteCount: writing.shardSize << 20, level: writing.level, maxBad: maxBad, provenance: provenance
@@ -101,9 +117,9 @@ struct Convert: ParsableCommand {
         case .sideBySide: PackedFrames(root: input, packing: .sideBySide, isSwapped: swapEyes)
         case .topBottom: PackedFrames(root: input, packing: .topBottom, isSwapped: swapEyes)
         case .folders: FolderPairs(root: input, isSwapped: swapEyes)
-        case .kitti: KITTI(root: input, groundTruth: groundTruth, prefersColour: colour)
-        case .middlebury: Middlebury(root: input, disparityScale: disparityScale)
+        case .inria: MovieFolders(root: input, isSwapped: swapEyes)
         case .movie: Films(root: input, options: films.options(swapEyes: swapEyes, size: size))
+        default: dataSets.source(layout, root: input) ?? FolderPairs(root: input)
         }
     }
 
@@ -114,12 +130,8 @@ struct Convert: ParsableCommand {
         if swapEyes { values["swap-eyes"] = "true" }
         if let size { values["size"] = "\(size.height)x\(size.width)" }
         if !writing.split.isEmpty { values["split"] = writing.split.map(\.text).joined(separator: " ") }
+        values.merge(dataSets.provenance(layout)) { $1 }
         if layout == .movie { values.merge(films.provenance) { $1 } }
-        if layout == .kitti {
-            values["ground-truth"] = groundTruth.rawValue
-            if colour { values["colour"] = "true" }
-        }
-        if let disparityScale { values["disparity-scale"] = "\(disparityScale)" }
         if maxBad > 0 { values["max-bad"] = "\(maxBad)" }
         return values
     }

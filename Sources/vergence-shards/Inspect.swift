@@ -157,7 +157,13 @@ struct Show: ParsableCommand {
         } catch {
             throw OutputFolder.unwritable(error)
         }
-        let fields = found.fields.map { "\($0.name) \($0.array.height)x\($0.array.width)" }.joined(separator: ", ")
+        let fields = found.fields.map { field in
+            guard field.name == FieldName.calibration, let rig = Calibration(field.array) else {
+                return "\(field.name) \(field.array.height)x\(field.array.width)"
+            }
+            return "focal length \(rig.focalLengthPixels) px, baseline \(rig.baselineMetres) m, offset "
+                + "\(rig.offsetPixels) px"
+        }.joined(separator: ", ")
         Console.show("\(output): \(found.key): \(fields)")
     }
 
@@ -216,7 +222,7 @@ struct Show: ParsableCommand {
             }
         }
         return ContactSheet.row(
-            record.fields.map { field in
+            record.fields.filter { $0.name != FieldName.calibration }.map { field in
                 let array = field.array
                 guard maps.contains(where: { $0.name == field.name }), array.channels == 1, let range else {
                     return array

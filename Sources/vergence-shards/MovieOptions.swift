@@ -100,15 +100,4 @@ struct MovieOptions: ParsableArguments {
         if keepDamaged { values["keep-damaged"] = "true" }
         return values
     }
-
-    /// Films are split as wholes; with few of them a part may stay empty, and that is better said at once.
-    func noteSplits(_ items: [FrameItem], _ rules: [SplitRule]) {
-        let splits = SplitRule.assign(items, rules)
-        let films = Set(items.compactMap(\.group)).count
-        for rule in rules where !splits.contains(rule.split) {
-            Console.note(
-                "warning: films are split as wholes, and --split \(rule.text) takes none of \(films); "
-                    + "give a larger part, or convert the films for \(rule.split.rawValue) on their own")
-        }
-    }
 }

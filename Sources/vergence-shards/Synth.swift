@@ -5,20 +5,29 @@ import Shards
 
 struct Synth: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Renders synthetic stereo scenes with exact disparity.",
+        abstract: "Renders synthetic scenes with exact disparity, depth or masks.",
         discussion: """
-            Textured shapes and slanted planes with occlusions, disparities of both signs, and small differences of \
-            light and noise between the views. Pair i depends on the size, the seed and i alone.
+            stereo: textured shapes and slanted planes with occlusions, disparities of both signs, and small differences \
+            of light and noise between the views; fields left, right, disparity and more.
+            mono: the left views of such scenes in haze, fields image and depth (1 to 10 metres).
+            overlay: figures pasted on rooms, fields background, image, mask and depth (0…1, 8 bits).
+            Sample i depends on the kind, the size, the seed and i alone.
 
-            Example:
+            Examples:
               vergence-shards synth scenes.data --pairs 400 --size 64x96 --seed 1 \\
                 --split val=0.1
+              vergence-shards synth overlays.data --kind overlay --pairs 800 --size 64x64 --seed 1 --split val=0.1
             """)
+
+    enum Kind: String, CaseIterable, ExpressibleByArgument { case stereo, mono, overlay }
 
     @Argument(help: "Folder for the data set: empty or not there yet.")
     var output: String
 
-    @Option(help: ArgumentHelp("How many pairs.", valueName: "N"))
+    @Option(help: "What to render: stereo, mono or overlay.")
+    var kind: Kind = .stereo
+
+    @Option(help: ArgumentHelp("How many pairs (or pictures).", valueName: "N"))
     var pairs: Int
 
     @Option(help: ArgumentHelp("Height and width of a view.", valueName: "HxW"), transform: Size.init(argument:))
@@ -41,18 +50,33 @@ struct Synth: ParsableCommand {
     var writing: WritingOptions
 
     func run() throws {
-        let source = try SyntheticScenes(
-            height: size.height, width: size.width, count: pairs, seed: seed, disparityRange: disparities?.range,
-            lighting: lighting)
-        let folder = try OutputFolder(output)
+        let source: any FrameSource
         var provenance = [
-            "layout": source.name, "size": "\(size.height)x\(size.width)", "seed": "\(seed)", "pairs": "\(pairs)",
-            "disparities": "\(source.disparityRange.lowerBound)...\(source.disparityRange.upperBound)",
-            "lighting": "\(lighting)",
+            "size": "\(size.height)x\(size.width)", "seed": "\(seed)", "pairs": "\(pairs)", "lighting": "\(lighting)",
         ]
+        guard disparities == nil || kind == .stereo else {
+            throw ValidationError("--disparities are for --kind stereo")
+        }
+        switch kind {
+        case .stereo:
+            let scenes = try SyntheticScenes(
+                height: size.height, width: size.width, count: pairs, seed: seed, disparityRange: disparities?.range,
+                lighting: lighting)
+            provenance["disparities"] = "\(scenes.disparityRange.lowerBound)...\(scenes.disparityRange.upperBound)"
+            source = scenes
+        case .mono:
+            source = try MonoScenes(
+                height: size.height, width: size.width, count: pairs, seed: seed, lighting: lighting)
+        case .overlay:
+            source = try OverlayScenes(
+                height: size.height, width: size.width, count: pairs, seed: seed, lighting: lighting)
+        }
+        provenance["layout"] = source.name
+        let folder = try OutputFolder(output)
         if !writing.split.isEmpty { provenance["split"] = writing.split.map(\.text).joined(separator: " ") }
         let outcome = try Conversion(
-            items: source.items(), size: nil, rules: writing.split, output: folder, workerCount: writing.workerCount,
+            items: try source.items(), size: nil, rules: writing.split, output: folder,
+            workerCount: writing.workerCount,
             shardByteCount: writing.shardSize << 20, level: writing.level, maxBad: 0, provenance: provenance
         ).run()
         Report.written(outcome, to: folder.path)

@@ -6,7 +6,7 @@ let isUnderLauncher = MPILauncher.isUnderLauncher()
 VergenceCommand.run(
     LaunchEnvironment(
         isUnderLauncher: isUnderLauncher, rank: MPILauncher.rank() ?? 0, worldSize: MPILauncher.worldSize(),
-        ranksOnHost: MPILauncher.localSize() ?? 1, localRank: MPILauncher.localRank(),
+        ranksOnHost: MPILauncher.localSize() ?? 1, isBound: MPILauncher.isBound(), localRank: MPILauncher.localRank(),
         unrelatedTasks: MPILauncher.unrelatedTasks(), communicationLibrary: { MPICommunicator.libraryVersion },
         makeCommunicator: makeCommunicator))
 

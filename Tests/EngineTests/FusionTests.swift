@@ -64,7 +64,7 @@ import Threads
             case .training: .training(parameters: parameters, result: result, batchStatisticsOffset: padded)
             case .calibration:
                 .calibration(parameters: parameters, batchStatistics: filled(statisticCount, "statistics", 0..<1))
-            case .evaluation, .prediction:
+            case .evaluation, .prediction, .inspection:
                 .inference(
                     parameters: parameters, statistics: filled(statisticCount, "statistics", 0.5..<1.5),
                     areConstant: purpose == .prediction)
@@ -137,6 +137,10 @@ import Threads
         ] { #expect(!names.contains(name), "\(name)") }
         #expect(graph.nodes.filter { $0.operation.name == SeparableConv2D.name }.count == 16)
         #expect(graph.nodes.filter { $0.operation.name == UpsampleSum.name }.count == 2)
+        #expect(!names.contains(BatchNorm.name))
+        #expect(graph.nodes.filter { ($0.operation as? SeparableConv2D)?.givesStatistics == true }.count == 14)
+        let pairs = graph.nodes.compactMap { $0.operation as? PairConv2D }
+        #expect(pairs.filter(\.givesStatistics).count == pairs.count && pairs.count >= 2)
     }
 
     /// Depthwise, pointwise, normalisation, dropout with values in between that somebody else reads.

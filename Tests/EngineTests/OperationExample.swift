@@ -23,6 +23,10 @@ struct OperationExample: Sendable, CustomStringConvertible {
         case zero
         /// Rows of positive numbers that sum to 1.
         case distribution
+        /// 0.1 … 1, a seventh of them NaN: targets that are not known everywhere.
+        case partlyUnknown
+        /// 1 … 3, above `partlyUnknown`.
+        case large
     }
 
     let operation: any Runnable
@@ -58,6 +62,9 @@ struct OperationExample: Sendable, CustomStringConvertible {
                 let order = (0..<shape.count).sorted { random.bits(UInt64($0)) < random.bits(UInt64($1)) }
                 return order.map { 0.05 * Float($0 - shape.count / 2) }
             case .positive: return (0..<shape.count).map { 0.1 + 0.9 * uniform($0) }
+            case .partlyUnknown:
+                return (0..<shape.count).map { $0 % 7 == 3 ? .nan : 0.1 + 0.9 * uniform($0) }
+            case .large: return (0..<shape.count).map { 1 + 2 * uniform($0) }
             case .negative: return (0..<shape.count).map { -0.1 - 0.9 * uniform($0) }
             case .zero: return [Float](repeating: 0, count: shape.count)
             case .distribution:

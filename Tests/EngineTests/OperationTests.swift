@@ -95,6 +95,7 @@ import Threads
         DepthwiseConv2D.name, DepthwiseConv2DInputGradient.name, DepthwiseConv2DWeightGradient.name,
         SeparableConv2D.name, SeparableConv2DGradient.name, PairConv2D.name, PairConv2DInputGradient.name,
         PairConv2DWeightGradient.name, UpsampleSum.name, UpsampleGradient.name,
+        Linear.name, LinearInputGradient.name, LinearWeightGradient.name,
     ]
 
     /// Outputs may take over inputs; results must not change.

@@ -23,7 +23,7 @@ import Training
         defer { pool.shutDown() }
         let inputs = ["left", "right"].map { HashingFixtures.picture($0, batch: 2, height: 32, width: 64) }
         let results = try DebugStep.run(
-            network: network, state: state, inputs: inputs, mode: mode, kernels: KernelContext(pool: pool, level: level)
+            network: network, state: state, fields: inputs, mode: mode, kernels: KernelContext(pool: pool, level: level)
         )
         return Dictionary(uniqueKeysWithValues: results.map { ($0.name, $0) })
     }
@@ -103,7 +103,7 @@ import Training
     }
 
     @Test func unknownNamesAreSuggested() {
-        #expect(throws: Failure(.usage, "unknown model 'wnt', did you mean 'wnet'?; known models: wnet")) {
+        #expect(throws: Failure(.usage, "unknown model 'wnt', did you mean 'wnet'?; known models: wnet, masknet3")) {
             try NetworkRegistry.make("wnt", settings: [])
         }
         #expect(throws: SettingError("levels", "7", "must be even")) {

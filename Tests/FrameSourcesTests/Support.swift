@@ -1,5 +1,6 @@
 import Basics
 import FrameSources
+import TestSupport
 import Testing
 
 /// Deterministic samples that no filter predicts.
@@ -20,6 +21,55 @@ func gray(_ rows: [[UInt8]]) -> PixelArray {
 
 func map(_ rows: [[Float]]) -> PixelArray {
     PixelArray(height: rows.count, width: rows[0].count, channels: 1, floats: rows.flatMap { $0 })
+}
+
+/// `[h, w, 3]` from rows of red, green, blue.
+func rgb(_ rows: [[(UInt8, UInt8, UInt8)]]) -> PixelArray {
+    PixelArray(
+        height: rows.count, width: rows[0].count, channels: 3, element: .uint8,
+        bytes: rows.flatMap { $0.flatMap { [$0.0, $0.1, $0.2] } })
+}
+
+/// One row of 16-bit samples.
+func words(_ samples: [UInt16]) -> PixelArray {
+    PixelArray(
+        height: 1, width: samples.count, channels: 1, element: .uint16, bytes: samples.withUnsafeBytes { Array($0) })
+}
+
+/// A miniature of a data set, in its official layout.
+struct Tree {
+    let folder: TemporaryFolder
+    var root: String { folder.path }
+
+    init(_ purpose: String) { folder = TemporaryFolder(purpose) }
+
+    func path(_ name: String) -> String { folder.file(name) }
+
+    func put(_ array: PixelArray, _ names: String...) throws {
+        for name in names {
+            try makeFolder(of: name)
+            try ImageFile.write(array, to: path(name))
+        }
+    }
+
+    func put(_ text: String, _ name: String) throws {
+        try makeFolder(of: name)
+        try AtomicFileWriter.write(text, to: path(name))
+    }
+
+    private func makeFolder(of name: String) throws {
+        try Files.createFolder(path(name.split(separator: "/").dropLast().joined(separator: "/")))
+    }
+}
+
+/// The values of a float field.
+func values(_ record: Record, _ field: String) -> [Float] {
+    record[field].map { $0.withFloats { Array($0) } } ?? []
+}
+
+/// Equal, NaN where NaN is wanted.
+func same(_ found: [Float], _ wanted: [Float]) -> Bool {
+    found.count == wanted.count && zip(found, wanted).allSatisfy { $0 == $1 || $0.isNaN && $1.isNaN }
 }
 
 /// Equal also where both are NaN.
@@ -68,7 +118,7 @@ struct PNGMaker {
     }
 
     /// One stored block.
-    private static func zlib(_ bytes: [UInt8]) -> [UInt8] {
+    static func zlib(_ bytes: [UInt8]) -> [UInt8] {
         var (a, b): (UInt32, UInt32) = (1, 0)
         for byte in bytes {
             a = (a + UInt32(byte)) % 65521

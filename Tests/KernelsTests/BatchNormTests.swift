@@ -100,6 +100,40 @@ import Testing
         for (value, exact) in zip(result[channels...], variance) { #expect(abs(Double(value) - exact) < 1e-6 * exact) }
     }
 
+    /// Taken while a separable convolution writes, against float64 sums over what it wrote: many chunks, a mean far above
+    /// the spread, and a first pixel far from all others.
+    @Test(arguments: [(width: 7, channels: 5), (width: 9, channels: 48)])
+    func statisticsOfASeparableConvolution(width: Int, channels: Int) {
+        let (batch, height, inputs) = (2, 21, 6)
+        let shape: Shape = [batch, height, width, inputs]
+        let (depthwise, pointwise): (Shape, Shape) = ([3, 3, inputs], [1, 1, inputs, channels])
+        let outputShape: Shape = [batch, height, width, channels]
+        var noise = Noise(channels)
+        var x = noise.values(shape.count).map { $0 / 256 }
+        x[0] = 500
+        let (w, v) = (noise.values(depthwise.count), noise.values(pointwise.count))
+        let result = everywhere(multiplies: true) { context in
+            let (y, mean, variance) = (Guarded(outputShape), Guarded([channels]), Guarded([channels]))
+            let packed = workspace(KernelContext.separableConvolution2DPackedCount(pointwise: pointwise))
+            context.packSeparableConvolution2D(pointwise: Guarded(pointwise, v).view, into: packed.base)
+            let space = workspace(
+                KernelContext.separableConvolution2DWorkspaceCount(
+                    input: shape, depthwise: depthwise, pointwise: pointwise, statistics: true,
+                    threadCount: context.pool.threadCount))
+            context.separableConvolution2D(
+                input: Guarded(shape, x).view, normalization: nil, depthwise: Guarded(depthwise, w).view,
+                packed: packed.base, bias: Guarded([channels], Array(repeating: 4096, count: channels)).view,
+                activation: .none, output: y.view,
+                statistics: BatchStatistics(mean: mean.view, variance: variance.view), workspace: space.base)
+            for tensor in [y, mean, variance] { #expect(tensor.isIntact) }
+            return mean.values + variance.values + y.values
+        }
+        let output = Array(result[(2 * channels)...])
+        let (mean, variance) = statistics(output.map(Double.init), channels)
+        expectClose(Array(result[0..<channels]), mean, tolerance: 1e-7)
+        for (value, exact) in zip(result[channels...], variance) { #expect(abs(Double(value) - exact) < 1e-6 * exact) }
+    }
+
     @Test(arguments: [3, 16, 40])
     func inferenceGradientTreatsStatisticsAsConstants(channels: Int) {
         let rows = 5

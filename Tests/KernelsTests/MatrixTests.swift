@@ -162,6 +162,14 @@ struct BlasInfoTests {
     @Test("affinity: allowed cores, and a warning when threads outnumber them")
     func affinity() throws {
         #expect(CPUAffinity.allowedCores >= 1)
+        func share(_ allowed: Int, of online: Int, ranks: Int, isBound: Bool) -> Int {
+            CPUAffinity.share(allowedCores: allowed, onlineCores: online, ranksOnHost: ranks, isBound: isBound)
+        }
+        #expect(share(16, of: 64, ranks: 4, isBound: false) == 4)  // a container's cores, for all its ranks
+        #expect(share(8, of: 64, ranks: 4, isBound: true) == 8)  // cores of its own
+        #expect(share(32, of: 64, ranks: 8, isBound: true) == 8)  // a socket that four ranks share
+        #expect(share(1, of: 2, ranks: 2, isBound: true) == 1)
+        #expect(share(0, of: 2, ranks: 4, isBound: false) == 1)
         #expect(CPUAffinity.warning(threadCount: 2, allowedCores: 2) == nil)
         #expect(CPUAffinity.warning(threadCount: 2, allowedCores: 0) == nil)
         let text = try #require(CPUAffinity.warning(threadCount: 2, allowedCores: 1))

@@ -3,8 +3,10 @@ import Tensors
 import Testing
 
 struct SelectionCase: CustomTestStringConvertible, Sendable {
-    var width = 21, channels = 3, levels = 8, first = -4, step = 1
-    var testDescription: String { "width \(width), \(channels) channels, \(levels) levels from \(first) by \(step)" }
+    var width = 21, channels = 3, levels = 8, first = -4, step = 1, border = SelectionBorder.zero
+    var testDescription: String {
+        "width \(width), \(channels) channels, \(levels) levels from \(first) by \(step), \(border)"
+    }
 
     static let all: [SelectionCase] =
         [2, 6, 8, 14, 16, 18, 32, 64].flatMap { levels in
@@ -14,6 +16,11 @@ struct SelectionCase: CustomTestStringConvertible, Sendable {
         + [
             SelectionCase(width: 3, levels: 32, first: 16, step: -1), SelectionCase(width: 64, levels: 33, first: -40),
             SelectionCase(width: 65, levels: 16, first: 40), SelectionCase(width: 129, levels: 32, first: 16, step: -1),
+            // Deep3D's: 32 disparities with the edge repeated, or 33 shifts into the mirrored row.
+            SelectionCase(width: 96, levels: 32, first: 15, step: -1, border: .edge),
+            SelectionCase(width: 70, levels: 33, first: -16, border: .reflect),
+            SelectionCase(width: 3, levels: 32, first: 16, step: -1, border: .edge),
+            SelectionCase(width: 17, channels: 1, levels: 33, first: 16, step: -1, border: .reflect),
         ]
 }
 
@@ -33,8 +40,12 @@ struct SelectionCase: CustomTestStringConvertible, Sendable {
         var di = y
         for pixel in 0..<pixels {
             for k in 0..<t.levels {
-                let column = pixel % t.width + t.first + k * t.step
-                guard column >= 0, column < t.width else { continue }
+                var column = pixel % t.width + t.first + k * t.step
+                switch t.border {
+                case .zero: if column < 0 || column >= t.width { continue }
+                case .edge: column = min(max(column, 0), t.width - 1)
+                case .reflect: column = column < 0 ? -column : column >= t.width ? 2 * t.width - 2 - column : column
+                }
                 let source = pixel - pixel % t.width + column
                 for c in 0..<t.channels {
                     let (o, i) = (pixel * t.channels + c, source * t.channels + c)
@@ -51,7 +62,7 @@ struct SelectionCase: CustomTestStringConvertible, Sendable {
             context.selection(
                 image: Guarded(picture, misalignment: 3, image).view,
                 probability: Guarded(levels, misalignment: 1, p).view,
-                firstShift: t.first, shiftStep: t.step, output: output.view)
+                firstShift: t.first, shiftStep: t.step, border: t.border, output: output.view)
             #expect(output.isIntact)
             return output.values
         }
@@ -60,7 +71,7 @@ struct SelectionCase: CustomTestStringConvertible, Sendable {
             let output = Guarded(levels, misalignment: 1)
             context.selectionProbabilityGradient(
                 image: Guarded(picture, image).view, outputGradient: Guarded(picture, dy).view, firstShift: t.first,
-                shiftStep: t.step, probabilityGradient: output.view)
+                shiftStep: t.step, border: t.border, probabilityGradient: output.view)
             #expect(output.isIntact)
             return output.values
         }
@@ -69,7 +80,7 @@ struct SelectionCase: CustomTestStringConvertible, Sendable {
             let output = Guarded(picture, misalignment: 1)
             context.selectionImageGradient(
                 probability: Guarded(levels, p).view, outputGradient: Guarded(picture, dy).view, firstShift: t.first,
-                shiftStep: t.step, imageGradient: output.view)
+                shiftStep: t.step, border: t.border, imageGradient: output.view)
             #expect(output.isIntact)
             return output.values
         }
@@ -95,7 +106,7 @@ struct SelectionCase: CustomTestStringConvertible, Sendable {
             context.selection(
                 image: Guarded([1, 1, image.count, 1], image).view,
                 probability: Guarded([1, 1, image.count, levels], p).view, firstShift: first, shiftStep: step,
-                output: output.view)
+                border: .zero, output: output.view)
             return output.values
         }
     }

@@ -20,9 +20,8 @@ import Testing
     }
 
     private func load(_ data: DataSet, _ augmentation: AugmentationSettings, seed: UInt64 = 1) throws -> LaneBatch {
-        var settings = BatchLoader.Settings(height: 8, width: 12)
+        var settings = BatchLoader.Settings(height: 8, width: 12, fields: stereoFields + [disparityField])
         settings.augmentation = augmentation
-        settings.wantsDisparity = true
         settings.seed = seed
         let loader = BatchLoader(
             data: data, split: .train, schedule: .sequential(records: 0..<6, batch: 6), settings: settings)
@@ -34,14 +33,16 @@ import Testing
         let data = try data(folder)
         let plain = try load(data, .off)
         let mirrored = try load(data, try AugmentationSettings(mirrorProbability: 1))
-        let maps = try #require(mirrored.disparity)
+        // Views do not own the memory.
+        defer { withExtendedLifetime((plain, mirrored)) {} }
+        let maps = try #require(mirrored["disparity"])
         for n in 0..<6 {
             for y in 0..<8 {
                 for x in 0..<12 {
                     let (here, there) = ((n * 8 + y) * 12 + x, (n * 8 + y) * 12 + 11 - x)
                     for c in 0..<3 {
-                        #expect(mirrored.left.base[here * 3 + c] == plain.right.base[there * 3 + c])
-                        #expect(mirrored.right.base[here * 3 + c] == plain.left.base[there * 3 + c])
+                        #expect(mirrored["left"]!.base[here * 3 + c] == plain["right"]!.base[there * 3 + c])
+                        #expect(mirrored["right"]!.base[here * 3 + c] == plain["left"]!.base[there * 3 + c])
                     }
                     // disparity_right, mirrored.
                     #expect(maps.base[here] == Float(-(y * 12 + 11 - x) - n))
@@ -55,13 +56,15 @@ import Testing
         let data = try data(folder)
         let plain = try load(data, .off)
         let changed = try load(data, try AugmentationSettings(brightness: 1.5...1.5, gamma: 2...2))
-        for index in 0..<plain.left.count {
-            let expected = min(1, 1.5 * plain.left.base[index] * plain.left.base[index])
-            #expect(abs(changed.left.base[index] - expected) < 1e-6)
+        defer { withExtendedLifetime((plain, changed)) {} }
+        for index in 0..<plain["left"]!.count {
+            let expected = min(1, 1.5 * plain["left"]!.base[index] * plain["left"]!.base[index])
+            #expect(abs(changed["left"]!.base[index] - expected) < 1e-6)
         }
         let half = try load(
             data, try AugmentationSettings(mirrorProbability: 0.5, brightness: 0.5...2, gamma: 0.8...1.2))
-        #expect(half.left.buffer.allSatisfy { (0...1).contains($0) })
+        defer { withExtendedLifetime(half) {} }
+        #expect(half["left"]!.buffer.allSatisfy { (0...1).contains($0) })
     }
 
     @Test func `draws depend on seed, epoch and record only`() throws {

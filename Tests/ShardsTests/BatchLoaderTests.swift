@@ -20,7 +20,7 @@ import Testing
         return array.channels == 3 ? values : values.flatMap { [$0, $0, $0] }
     }
 
-    private var settings: BatchLoader.Settings { BatchLoader.Settings(height: 8, width: 12) }
+    private var settings: BatchLoader.Settings { BatchLoader.Settings(height: 8, width: 12, fields: stereoFields) }
 
     @Test(arguments: [1, 3])
     func `batches come in order with the right pixels`(threadCount: Int) throws {
@@ -40,11 +40,12 @@ import Testing
                 let batch = try #require(try loader.nextBatch())
                 #expect(batch.step == step && batch.lane == lane && batch.count == 2)
                 #expect(batch.samples == order.task(step: step, lane: lane).samples)
-                #expect(batch.left.shape == [2, 8, 12, 3] && batch.disparity == nil)
-                #expect(Int(bitPattern: batch.left.base) % 64 == 0 && Int(bitPattern: batch.right.base) % 64 == 0)
+                let (left, right) = (try #require(batch["left"]), try #require(batch["right"]))
+                #expect(left.shape == [2, 8, 12, 3] && batch["disparity"] == nil)
+                #expect(Int(bitPattern: left.base) % 64 == 0 && Int(bitPattern: right.base) % 64 == 0)
                 let expected = batch.samples.map { records[$0.record] }
-                #expect(try Array(batch.left.buffer) == expected.flatMap { floats(try #require($0["left"])) })
-                #expect(try Array(batch.right.buffer) == expected.flatMap { floats(try #require($0["right"])) })
+                #expect(try Array(left.buffer) == expected.flatMap { floats(try #require($0["left"])) })
+                #expect(try Array(right.buffer) == expected.flatMap { floats(try #require($0["right"])) })
                 loader.recycle(batch)
             }
         }
@@ -72,13 +73,16 @@ import Testing
                 pair(1),
             ])
         var settings = settings
-        settings.wantsDisparity = true
+        settings.fields.append(disparityField)
         let loader = BatchLoader(
             data: data, split: .train, schedule: .sequential(records: 0..<2, batch: 2), settings: settings)
         let batch = try #require(try loader.nextBatch())
-        #expect(Array(batch.left.buffer.prefix(288)) == floats(deep) && batch.left.base[0] == 1)
-        #expect(Array(batch.right.buffer.prefix(288)) == floats(gray) && batch.right.base[2] == 1)
-        let maps = try #require(batch.disparity)
+        // Views do not own the memory.
+        defer { withExtendedLifetime(batch) {} }
+        let (left, right) = (try #require(batch["left"]), try #require(batch["right"]))
+        #expect(Array(left.buffer.prefix(288)) == floats(deep) && left.base[0] == 1)
+        #expect(Array(right.buffer.prefix(288)) == floats(gray) && right.base[2] == 1)
+        let maps = try #require(batch["disparity"])
         #expect(maps.shape == [2, 8, 12, 1])
         #expect(disparity.withFloats { $0.map(\.bitPattern) } == maps.buffer.prefix(96).map(\.bitPattern))
         #expect(maps.buffer.suffix(96).allSatisfy { $0.isNaN })

@@ -133,3 +133,6 @@ struct FileHandleForTests {
     }
     func truncate(to byteCount: UInt64) { try? handle.truncate(atOffset: byteCount) }
 }
+
+let stereoFields = [StreamedField.picture("left"), .picture("right")]
+let disparityField = StreamedField("disparity", kind: .map, isOptional: true)

@@ -37,3 +37,7 @@ int cimages_png_encode(
     size_t *encoded_size, char *message);
 
 void cimages_free(uint8_t *bytes);
+
+/// Undoes zlib's compression (MATLAB 5 files): writes at most `capacity` bytes into `target`. Returns how many, or -1 if
+/// the bytes are damaged or hold more.
+int64_t cimages_inflate(const uint8_t *bytes, size_t count, uint8_t *target, size_t capacity);

@@ -68,6 +68,22 @@ typedef struct ck_tiles {
     long plane, row;
 } ck_tiles;
 
+/// Functions of `map`: a·x + b; x within a ... b; a / x; a · ln x; exp(a · x).
+enum { CK_MAP_AFFINE, CK_MAP_CLIP, CK_MAP_RECIPROCAL, CK_MAP_LOGARITHM, CK_MAP_EXPONENTIAL };
+
+/// Sums of `masked_sums`.
+enum { CK_MASKED_SUMS = 7 };
+
+/// What a selection finds outside the row: nothing, the last pixel, or the row mirrored without its last pixel.
+enum { CK_BORDER_ZERO, CK_BORDER_EDGE, CK_BORDER_REFLECT };
+
+/// Rows of pictures, numbered over all of them: row r lies (r - first) rows behind the base; in a ring, which starts
+/// anew after `ring` rows (0: none), that modulo `ring`.
+typedef struct ck_rows {
+    const float *base;
+    long first, ring;
+} ck_rows;
+
 typedef struct ck_kernels {
     // Elementwise (outputs may be the inputs themselves, never partly overlap them)
     void (*relu)(const float *x, float *y, long n);
@@ -83,6 +99,21 @@ typedef struct ck_kernels {
     double (*absolute_difference_sum)(const float *a, const float *b, long n);
     void (*absolute_difference_gradient)(const float *a, const float *b, float factor, float *da, float *_Nullable db,
                                          long n);
+    // Sigmoid and losses of masks
+    void (*sigmoid)(const float *x, float *y, long n);
+    /// dx = dy y (1 - y) of the output y.
+    void (*sigmoid_gradient)(const float *y, const float *dy, float *dx, long n);
+    /// Sum of the cross-entropies of sigmoid(x) with t in 0 ... 1.
+    double (*cross_entropy_sum)(const float *x, const float *t, long n);
+    /// dx = factor (sigmoid(x) - t)
+    void (*cross_entropy_gradient)(const float *x, const float *t, float factor, float *dx, long n);
+    double (*squared_difference_sum)(const float *a, const float *b, long n);
+    /// y = factor (a - b)
+    void (*scaled_difference)(const float *a, const float *b, float factor, float *y, long n);
+    /// Sums of p y, p and y.
+    void (*overlap_sums)(const float *p, const float *y, long n, double *sums);
+    /// y = factor x + offset
+    void (*scale_offset)(const float *x, float factor, float offset, float *y, long n);
     // Rows: the last axis
     void (*softmax)(const float *x, float *y, long rows, long levels);
     void (*softmax_gradient)(const float *y, const float *dy, float *dx, long rows, long levels);
@@ -91,11 +122,11 @@ typedef struct ck_kernels {
                                  long rows, long levels);
     void (*channel_dot)(const float *x, const float *factors, float *y, long rows, long levels);
     void (*channel_dot_gradient)(const float *dy, const float *factors, float *dx, long rows, long levels);
-    // Depthwise convolution, stride 1, same padding; rows are numbered over all pictures. x and y (dy) may be strips:
-    // their first row is row x_row (y_row, dy_row). Rows that lie outside a picture are never read.
-    void (*depthwise)(const float *x, long x_row, const float *w, float *y, long y_row, long row_begin, long row_end,
+    // Depthwise convolution, stride 1, same padding; rows are numbered over all pictures. y may be a strip: its
+    // first row is row y_row. Rows that lie outside a picture are never read.
+    void (*depthwise)(const ck_rows *x, const float *w, float *y, long y_row, long row_begin, long row_end,
                       long height, long width, long channels, long kernel_height, long kernel_width, int flipped);
-    void (*depthwise_weight_gradient)(const float *x, long x_row, const float *dy, long dy_row, double *sums,
+    void (*depthwise_weight_gradient)(const ck_rows *x, const ck_rows *dy, double *sums,
                                       long row_begin, long row_end, long height, long width, long channels,
                                       long kernel_height, long kernel_width);
     // Batch normalisation; sums holds 2 * channels
@@ -107,18 +138,18 @@ typedef struct ck_kernels {
     void (*norm_gradient_apply)(const float *x, const float *dy, float *dx, long rows, long channels,
                                 const float *mean, const float *variance, const float *gain, float epsilon,
                                 const double *_Nullable sums, long total_rows);
-    // Maximum pooling without padding; rows are output rows (forward) or input rows (gradient) over all pictures
+    // Maximum pooling; rows are output rows (forward) or input rows (gradient) over all pictures; padding < window
     void (*max_pool)(const float *x, float *y, long row_begin, long row_end, long height, long width, long channels,
-                     long window, long stride);
+                     long window, long stride, long padding);
     void (*max_pool_gradient)(const float *x, const float *dy, float *dx, long row_begin, long row_end, long height,
-                              long width, long channels, long window, long stride);
+                              long width, long channels, long window, long stride, long padding);
     // Selection; rows are picture rows over all pictures
     void (*selection)(const float *image, const float *p, float *y, long rows, long width, long channels, long levels,
-                      long first, long step);
+                      long first, long step, int border);
     void (*selection_probability_gradient)(const float *image, const float *dy, float *dp, long rows, long width,
-                                           long channels, long levels, long first, long step);
+                                           long channels, long levels, long first, long step, int border);
     void (*selection_image_gradient)(const float *p, const float *dy, float *di, long rows, long width, long channels,
-                                     long levels, long first, long step);
+                                     long levels, long first, long step, int border);
     // Smoothness, one picture row (or rows) at a time
     float (*gray_rows)(const float *image, float *gray, long pixels, long channels);
     void (*divide)(float *y, float divisor, long n);
@@ -173,6 +204,59 @@ typedef struct ck_kernels {
     /// parts[part_count][36][count], added in order, -> gradient[9][count], elements [begin, end)
     void (*winograd_weight_gradient)(const float *parts, long part_count, long count, long begin, long end,
                                      float *gradient);
+    // Averages of window x window blocks; rows are those of y (dx) over all pictures
+    void (*average_pool)(const float *x, float *y, long row_begin, long row_end, long out_width, long channels,
+                         long window);
+    void (*average_pool_gradient)(const float *dy, float *dx, long row_begin, long row_end, long out_width,
+                                  long channels, long window);
+    /// max(x, slope · x) for slopes in 0 ... 1; the gradient from the output y
+    void (*leaky_relu)(const float *x, float *y, float slope, long n);
+    void (*leaky_relu_gradient)(const float *y, const float *dy, float *dx, float slope, long n);
+    /// y = f(x) and dx = dy · f'(x); `kind` is one of CK_MAP_…
+    void (*map)(int kind, const float *x, float *y, float a, float b, long n);
+    void (*map_gradient)(int kind, const float *x, const float *dy, float *dx, float a, float b, long n);
+    /// A row of pixels: y[o] between x[from[o]] and x[next[o]]; the transpose from lists of output columns
+    void (*resize_row)(const float *x, float *y, const int32_t *from, const int32_t *next, const float *weight,
+                       long out_width, long channels);
+    void (*resize_row_gradient)(const float *dy, float *dx, const int32_t *starts, const int32_t *columns,
+                                const float *weights, long width, long channels);
+    /// x · (bias + scale · Σ x²)^(−¾) over neighbouring channels; scratch: channels + 2 · radius floats (gradient: twice)
+    void (*response_norm)(const float *x, float *y, long rows, long channels, long radius, float bias, float scale,
+                          float *scratch);
+    void (*response_norm_gradient)(const float *x, const float *dy, float *dx, long rows, long channels, long radius,
+                                   float bias, float scale, float *scratch);
+    // Losses against targets t where NaN means unknown
+    /// Adds number, Σ|d|, Σd, Σd², Σpt, Σp², Σt² of the known to `sums`, d = p − t
+    void (*masked_sums)(const float *p, const float *t, long n, double *sums);
+    /// dp = factors · (sign d, d, 1, p, t) where known, else 0
+    void (*masked_gradient)(const float *p, const float *t, float *dp, long n, const float *factors);
+    /// Adds the number of known pixels and Σ |differences of d between neighbours| of a row and the next one
+    void (*edge_difference_row)(const float *p, const float *t, const float *_Nullable next_p,
+                                const float *_Nullable next_t, long width, double *sums);
+    void (*edge_difference_gradient_row)(const float *p, const float *t, float *dp, long y, long height, long width,
+                                         float factor);
+    // Structural similarity: 6 blurred planes a row, then windows, then the gradient (body_similarity.inc)
+    void (*similarity_blur_row)(const float *p, const float *t, long width, const double *window, double *planes,
+                                long plane);
+    void (*similarity_row)(const double *planes, long plane, long width, const double *window, double c1, double c2,
+                           double *sums, double *_Nullable terms, long term_plane);
+    void (*similarity_gradient_row)(const float *p, const float *t, float *dp, long y, long height, long width,
+                                    const double *window, const double *terms, long term_plane, double factor,
+                                    double *scratch);
+    // Edges of a picture: Σ q·e, Σ q, Σ e, and the gradient of by_edge · Σ q·e + by_all · Σ q
+    void (*edge_score)(const float *p, const float *t, long height, long width, double threshold, double sharpness,
+                       double *sums);
+    void (*edge_score_gradient)(const float *p, const float *t, float *dp, long height, long width, double threshold,
+                                double sharpness, double by_edge, double by_all, double *scratch);
+    // Normalisation and ReLU of channels of a wider picture, whose pixels are `wide` floats apart (body_norm_relu.inc)
+    void (*norm_relu)(const float *x, float *y, long wide, long rows, long channels, const float *mean,
+                      const float *variance, const float *gain, const float *bias, float epsilon);
+    void (*norm_relu_sums)(const float *x, const float *dy, long wide, long rows, long channels, const float *mean,
+                           const float *variance, const float *gain, const float *bias, float epsilon, double *sums,
+                           double *products);
+    void (*norm_relu_input_gradient)(const float *x, const float *dy, long wide, float *dx, long rows, long channels,
+                                     const float *mean, const float *variance, const float *gain, const float *bias,
+                                     float epsilon, const double *sums, const double *products, long total_rows);
 } ck_kernels;
 
 /// The table of a level, or null if this processor (or build) cannot run it.
@@ -194,6 +278,13 @@ void ck_combine(const double *partials, long chunks, long count, float *output);
 /// Mean and population variance from partial sums of x - origin and its square ([chunks, 2, channels]).
 void ck_norm_combine(const double *partials, const float *origin, long chunks, long channels, long rows, float *mean,
                      float *variance);
+/// One chunk's sums of x - origin and its square, over `rows` rows, become its mean and its sum of squared deviations:
+/// `moments` holds 2 * channels, and the rows behind them.
+void ck_moments(double *moments, const float *origin, long channels, long rows);
+/// Mean and population variance from the moments of chunks ([chunks, 2 * channels + 1]), which are added up in place.
+/// **Source:** T. F. Chan, G. H. Golub, R. J. LeVeque, "Updating formulae and a pairwise algorithm for computing sample
+/// variances", 1979.
+void ck_moments_combine(double *moments, long chunks, long channels, float *mean, float *variance);
 /// Adds the partial sums of dy and dy·(x - mean) up in place (into chunk 0) and derives the gradients of gain and bias.
 void ck_norm_gradient_combine(double *partials, long chunks, long channels, const float *variance, float epsilon,
                               float *gain_gradient, float *bias_gradient);

@@ -84,7 +84,7 @@ struct BenchLoaderCommand: ParsableCommand {
     private func opened() throws -> TrainingData {
         if let data {
             let path = data.hasSuffix("/") && data.count > 1 ? String(data.dropLast()) : data
-            return try TrainingData(path: path, fields: [FieldName.left, FieldName.right])
+            return try TrainingData(path: path, fields: LoaderBenchmarkData.fields)
         }
         guard (batch...4096).contains(pairs) else {
             throw Failure(.usage, "--pairs \(pairs): give \(batch)…4096, at least one batch")

@@ -49,6 +49,7 @@ struct SceneRenderer {
     let scene: Scene
     let height: Int
     let width: Int
+    var haze: Haze?
 
     /// Where the rays of a pixel go, relative to its centre.
     private static let offsetsX = [-0.375, -0.125, 0.125, 0.375]
@@ -125,6 +126,7 @@ struct SceneRenderer {
         let dx = Float(hit.x - surface.shape.centreX)
         let dy = Float(y - surface.shape.centreY)
         let shade = min(max(1 + dx * surface.shadeX + dy * surface.shadeY, 0.6), 1.2)
-        return surface.texture.at(dx, dy) * shade
+        let own = surface.texture.at(dx, dy) * shade
+        return haze?.seen(own, disparity: hit.disparity) ?? own
     }
 }

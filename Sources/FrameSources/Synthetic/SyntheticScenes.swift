@@ -82,9 +82,7 @@ public struct SyntheticScenes: FrameSource {
     /// Renders pair `index` ≥ 0; `count` does not limit it.
     public func record(_ index: Int) -> Record {
         precondition(index >= 0, "scene \(index)")
-        let scene = Scene(
-            height: Double(height), width: Double(width), disparityRange: disparityRange,
-            random: CounterRandom(seed, "scene", UInt64(index)))
+        let scene = scene(index)
         let left = view(of: scene, .left, index)
         let right = view(of: scene, .right, index)
         return Record(
@@ -99,9 +97,21 @@ public struct SyntheticScenes: FrameSource {
             ])
     }
 
-    private func view(of scene: Scene, _ eye: Eye, _ index: Int) -> RenderedView {
+    private func scene(_ index: Int) -> Scene {
+        Scene(
+            height: Double(height), width: Double(width), disparityRange: disparityRange,
+            random: CounterRandom(seed, "scene", UInt64(index)))
+    }
+
+    /// The left view of pair `index` through haze.
+    func leftView(_ index: Int, haze: Haze) -> RenderedView {
+        precondition(index >= 0, "scene \(index)")
+        return view(of: scene(index), .left, index, haze: haze)
+    }
+
+    private func view(of scene: Scene, _ eye: Eye, _ index: Int, haze: Haze? = nil) -> RenderedView {
         let camera = Camera(
             random: CounterRandom(seed, "camera", UInt64(index), eye == .left ? 0 : 1), lighting: lighting)
-        return SceneRenderer(scene: scene, height: height, width: width).render(eye, camera)
+        return SceneRenderer(scene: scene, height: height, width: width, haze: haze).render(eye, camera)
     }
 }

@@ -10,20 +10,23 @@ extension Value {
 
     /// Dense convolution, stride 1, zero padding that keeps the size: `name.weight` [out, in, k, k] and `name.bias`.
     public func conv2D(
-        _ name: String, to channels: Int, kernel: Int, activation: Activation, file: String = #fileID,
-        line: Int = #line
+        _ name: String, to channels: Int, kernel: Int, activation: Activation, initial: Initialization = .glorot,
+        file: String = #fileID, line: Int = #line
     ) -> Value {
         builder.scope(name) {
             let taps = kernel * kernel
+            let fans = Initialization.Fans(into: self.channels * taps, outOf: channels * taps)
             let weights = builder.parameter(
                 "weight", [kernel, kernel, self.channels, channels], layout: .convolution,
-                initializer: .glorotUniform(fanIn: self.channels * taps, fanOut: channels * taps), file: file,
-                line: line)
+                initializer: initial.weights(fans), file: file, line: line)
             let bias = builder.parameter(
-                "bias", [channels], layout: .plain, initializer: .constant(0), file: file, line: line)
+                "bias", [channels], layout: .plain, initializer: initial.bias(fans), file: file, line: line)
             let geometry = ConvolutionGeometry(
                 kernelHeight: kernel, kernelWidth: kernel, stride: 1, padding: kernel / 2)
-            return apply(Conv2D(geometry: geometry, activation: activation), [weights, bias], file: file, line: line)
+            let result = apply(
+                Conv2D(geometry: geometry, activation: activation), [weights, bias], file: file, line: line)
+            builder.layer("Conv2d", [result], parameterCount: weights.shape.count + channels)
+            return result
         }
     }
 
@@ -38,7 +41,9 @@ extension Value {
             let weights = builder.parameter(
                 "weight", [kernel, kernel, channels], layout: .depthwise,
                 initializer: .glorotUniform(fanIn: channels * taps, fanOut: taps), file: file, line: line)
-            return apply(DepthwiseConv2D(), [weights], file: file, line: line)
+            let result = apply(DepthwiseConv2D(), [weights], file: file, line: line)
+            builder.layer("Conv2d", [result], parameterCount: weights.shape.count)
+            return result
         }
     }
 
@@ -69,7 +74,9 @@ extension Value {
             let bias = builder.parameter(
                 "bias", [channels], layout: .plain, initializer: .constant(0), file: file, line: line)
             let geometry = ConvolutionGeometry(kernelHeight: scale, kernelWidth: scale, stride: scale, padding: 0)
-            return apply(TransposedConv2D(geometry: geometry), [weights, bias], file: file, line: line)
+            let result = apply(TransposedConv2D(geometry: geometry), [weights, bias], file: file, line: line)
+            builder.layer("ConvTranspose2d", [result], parameterCount: weights.shape.count + channels)
+            return result
         }
     }
 
@@ -88,8 +95,10 @@ extension Value {
             if builder.mode == .inference {
                 let mean = builder.buffer("running_mean", [channels], initial: 0, file: file, line: line)
                 let variance = builder.buffer("running_var", [channels], initial: 1, file: file, line: line)
-                return apply(
+                let result = apply(
                     BatchNormInference(epsilon: epsilon), [gain, bias, mean, variance], file: file, line: line)
+                builder.layer("BatchNorm2d", [result], parameterCount: 2 * channels)
+                return result
             }
             let results = builder.add(BatchNorm(epsilon: epsilon), [self, gain, bias], file: file, line: line)
             guard results.count == 3 else { return results[0] }
@@ -100,18 +109,43 @@ extension Value {
             builder.statistic(
                 "running_var", .variance, results[2], momentum: momentum, sampleCount: samples, initial: 1, file: file,
                 line: line)
+            builder.layer("BatchNorm2d", [results[0]], parameterCount: 2 * channels)
             return results[0]
         }
     }
 
     public func maxPool2D(_ window: Int, file: String = #fileID, line: Int = #line) -> Value {
-        apply(MaxPool2D(window: window, stride: window), file: file, line: line)
+        let result = apply(MaxPool2D(window: window, stride: window), file: file, line: line)
+        builder.layer("MaxPool2d", [result], parameterCount: 0)
+        return result
+    }
+
+    public func relu(file: String = #fileID, line: Int = #line) -> Value {
+        let result = apply(ReLU(), file: file, line: line)
+        builder.layer("ReLU", [result], parameterCount: 0)
+        return result
+    }
+
+    /// 1 / (1 + exp(−x)), element by element.
+    public func sigmoid(file: String = #fileID, line: Int = #line) -> Value {
+        apply(Sigmoid(), file: file, line: line)
+    }
+
+    /// Layers that belong together, a row of their own in the network's summary.
+    public func block(_ name: String, type: String, _ body: (Value) -> Value) -> Value {
+        builder.scope(name) {
+            let result = body(self)
+            builder.layer(type, [result], parameterCount: 0)
+            return result
+        }
     }
 
     /// Inverted dropout in training graphs; nothing elsewhere.
     public func dropout(_ rate: Float, file: String = #fileID, line: Int = #line) -> Value {
         guard builder.mode == .training, rate > 0 else { return self }
-        return apply(Dropout(rate: rate, key: builder.path), file: file, line: line)
+        let result = apply(Dropout(rate: rate, key: builder.path), file: file, line: line)
+        builder.layer("Dropout", [result], parameterCount: 0)
+        return result
     }
 
     public func concat(_ others: Value..., file: String = #fileID, line: Int = #line) -> Value {

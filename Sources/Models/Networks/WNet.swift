@@ -1,3 +1,4 @@
+import Basics
 import Graphs
 import Operators
 import Tensors
@@ -42,12 +43,15 @@ public struct WNet: Network {
     }
 
     public let sizeMultiple = 16
-    public let inputs = [NetworkInput.picture("left"), NetworkInput.picture("right")]
+    public let fields = [
+        NetworkField.picture(FieldName.left), .picture(FieldName.right), .truth(FieldName.disparity),
+    ]
 
     /// Disparity of level k: −levels/2 + k, in pixels of the training width.
     public var disparities: [Float] { (0..<levels).map { Float($0 - levels / 2) } }
 
-    public func describe(_ left: Value, _ right: Value) -> NetworkResult {
+    public func describe(_ fields: FieldValues) -> NetworkResult {
+        let (left, right) = (fields[FieldName.left], fields[FieldName.right])
         let (probabilityLeft, probabilityRight) = probabilities(left.concat(right))
         // The right view from the left one, and the left view from the right one.
         let rightHat = left.apply(Selection(firstShift: -levels / 2, shiftStep: 1), [probabilityLeft])
@@ -69,11 +73,12 @@ public struct WNet: Network {
                 ("right_hat", rightHat), ("left_hat", leftHat),
                 ("disparity.left", disparityLeft), ("disparity.right", disparityRight),
             ],
-            maps: [.disparity(of: .right, "disparity.left"), .disparity(of: .left, "disparity.right")],
-            reconstructions: [.init(of: .right, "right_hat"), .init(of: .left, "left_hat")])
+            maps: [
+                .disparity(of: .right, "disparity.left"),
+                .disparity(of: .left, "disparity.right", truth: FieldName.disparity),
+                .view(of: .right, "right_hat"), .view(of: .left, "left_hat"),
+            ])
     }
-
-    public func describe(_ inputs: [Value]) -> NetworkResult { describe(inputs[0], inputs[1]) }
 
     /// views [N, H, W, 6] → two distributions over levels [N, H, W, levels]
     func probabilities(_ views: Value) -> (left: Value, right: Value) {

@@ -101,3 +101,42 @@ public struct BatchNormReLUGradient: Runnable {
 
     public func floatOperationCount(inputs: [Shape], outputs: [Shape]) -> Int { 7 * inputs[0].count }
 }
+
+extension GraphRewriter {
+    /// Statistics of a convolution's result are taken while it is written.
+    mutating func fuseStatistics() {
+        for place in indices {
+            if var conv = find(SeparableConv2D.self, at: place) {
+                conv.operation.givesStatistics = true
+                takeStatistics(conv.node, place, conv.operation)
+            } else if var conv = find(PairConv2D.self, at: place) {
+                conv.operation.givesStatistics = true
+                takeStatistics(conv.node, place, conv.operation)
+            }
+        }
+    }
+
+    /// - Parameter operation: what the convolution becomes if a normalisation follows. One whose result stays is then one
+    ///   by given statistics.
+    private mutating func takeStatistics(_ conv: Graph.Node, _ place: Int, _ operation: some Runnable) {
+        let output = conv.outputs[0]
+        var group = [place]
+        let statistics: [Graph.ValueID]
+        if let found = reader(BatchNormStatistics.self, of: output, input: 0) {
+            group.append(found.place)
+            statistics = found.node.outputs
+        } else if let norm = reader(BatchNorm.self, of: output, input: 0) {
+            statistics = Array(norm.node.outputs.dropFirst())
+            replace(
+                [norm.place], at: norm.place,
+                by: Graph.Node(
+                    operation: BatchNormInference(epsilon: norm.operation.epsilon),
+                    inputs: norm.node.inputs + statistics, outputs: [norm.node.outputs[0]], path: norm.node.path))
+        } else {
+            return
+        }
+        replace(
+            group, at: place,
+            by: Graph.Node(operation: operation, inputs: conv.inputs, outputs: [output] + statistics, path: conv.path))
+    }
+}

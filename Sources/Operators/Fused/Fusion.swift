@@ -17,6 +17,7 @@ extension Graph {
         rewriter.fuseNormalizedDropouts()
         rewriter.fuseUpsampleGradients()
         rewriter.fuseSelections()
+        rewriter.fuseStatistics()
         return rewriter.finish()
     }
 }
@@ -118,7 +119,8 @@ extension GraphRewriter {
             [depthwise.place, pointwise.place], at: pointwise.place,
             by: Graph.Node(
                 operation: SeparableConv2D(
-                    hasBias: hasBias, activation: pointwise.operation.activation, epsilon: epsilon),
+                    hasBias: hasBias, activation: pointwise.operation.activation, epsilon: epsilon,
+                    givesStatistics: false),
                 inputs: [source] + weights + normalization, outputs: pointwise.node.outputs,
                 path: pointwise.node.path))
         guard let backward else { return }
@@ -156,7 +158,9 @@ extension GraphRewriter {
             replace(
                 [concat.place, conv.place], at: conv.place,
                 by: Graph.Node(
-                    operation: PairConv2D(geometry: conv.operation.geometry, activation: conv.operation.activation),
+                    operation: PairConv2D(
+                        geometry: conv.operation.geometry, activation: conv.operation.activation,
+                        givesStatistics: false),
                     inputs: pair + conv.node.inputs.dropFirst(), outputs: conv.node.outputs, path: conv.node.path))
             guard let weights else { continue }
             replace(

@@ -6,19 +6,24 @@ import Tensors
 // Convolutions of two pictures side by side in their channels: the concatenation in front is never written, nor is the
 // gradient that would be split. For the sizes that Winograd's algorithm fits (`PairConv2D.fits`).
 
-/// first [N, H, W, C1], second [N, H, W, C2], weights [kh, kw, C1 + C2, Co], bias [Co]? → [N, Ho, Wo, Co]
+/// first [N, H, W, C1], second [N, H, W, C2], weights [kh, kw, C1 + C2, Co], bias [Co]?
+/// → [N, Ho, Wo, Co], (its mean, variance [Co])?
 public struct PairConv2D: Runnable {
     public static let name = "PairConv2D"
     public let geometry: ConvolutionGeometry
     public let activation: Activation
+    /// Of the result, for a normalisation behind it.
+    public var givesStatistics: Bool
 
-    public init(geometry: ConvolutionGeometry, activation: Activation) {
+    public init(geometry: ConvolutionGeometry, activation: Activation, givesStatistics: Bool) {
         self.geometry = geometry
         self.activation = activation
+        self.givesStatistics = givesStatistics
     }
 
     public var attributes: [(name: String, value: String)] {
         geometry.attributes + (activation == .relu ? [("activation", "relu")] : [])
+            + (givesStatistics ? [("statistics", "true")] : [])
     }
 
     /// Whether a convolution of these sizes has kernels for pairs.
@@ -37,13 +42,13 @@ public struct PairConv2D: Runnable {
         let shapes = try Conv2D(geometry: geometry, activation: activation).outputShapes(for: [x] + inputs[2...])
         try ShapeRules.require(
             Self.fits(input: x, weights: inputs[2], geometry: geometry), "no kernel for pairs of \(inputs[0])")
-        return shapes
+        return shapes + (givesStatistics ? [[inputs[2][3]], [inputs[2][3]]] : [])
     }
 
     public func workspaceCount(inputs: [Shape], outputs: [Shape], kernels: KernelContext) -> Int {
         KernelContext.winogradWorkspaceCount(
             input: joinedShape(inputs[0], inputs[1]), weights: inputs[2], geometry: geometry,
-            threadCount: kernels.pool.threadCount)
+            statistics: givesStatistics, threadCount: kernels.pool.threadCount)
     }
 
     public var packedInputs: [Int] { [2] }
@@ -56,19 +61,21 @@ public struct PairConv2D: Runnable {
     public func bind(_ site: BindingSite) -> BoundStep {
         let bias = site.inputs.count == 4 ? site.inputs[3] : nil
         let pair = PictureParts(site.inputs[0], site.inputs[1])
+        let statistics = givesStatistics ? BatchStatistics(mean: site.outputs[1], variance: site.outputs[2]) : nil
         return { [self] _ in
             let packed = site.packed.weights {
                 site.kernels.packWinograd(
                     weights: site.inputs[2], input: pair.shape, geometry: geometry, into: $0)
             }
             site.kernels.winogradConvolution2D(
-                pair, weights: site.inputs[2].shape, packed: packed, bias: bias, output: site.output,
-                geometry: geometry, activation: activation, workspace: site.workspace)
+                pair, weights: site.inputs[2].shape, packed: packed, bias: bias, output: site.outputs[0],
+                statistics: statistics, geometry: geometry, activation: activation, workspace: site.workspace)
         }
     }
 
     public func floatOperationCount(inputs: [Shape], outputs: [Shape]) -> Int {
         2 * outputs[0].count * geometry.kernelHeight * geometry.kernelWidth * (inputs[0][3] + inputs[1][3])
+            + (givesStatistics ? 4 * outputs[0].count : 0)
     }
 
     public func executedMultiplyAdds(inputs: [Shape], outputs: [Shape]) -> Int {

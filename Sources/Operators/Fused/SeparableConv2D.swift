@@ -7,22 +7,26 @@ import Tensors
 /// them: the result of `fused`, never described by hand.
 ///
 /// x [N, H, W, Ci], depthwise [kh, kw, Ci], pointwise [1, 1, Ci, Co], bias [Co]?,
-/// mean, variance, gain, shift [Ci]? → [N, H, W, Co]
+/// mean, variance, gain, shift [Ci]? → [N, H, W, Co], (its mean, variance [Co])?
 public struct SeparableConv2D: Runnable {
     public static let name = "SeparableConv2D"
     public let hasBias: Bool
     public let activation: Activation
     /// Of the normalisation of the input; nil without one.
     public let epsilon: Float?
+    /// Of the result, for a normalisation behind it.
+    public var givesStatistics: Bool
 
-    public init(hasBias: Bool, activation: Activation, epsilon: Float?) {
+    public init(hasBias: Bool, activation: Activation, epsilon: Float?, givesStatistics: Bool) {
         self.hasBias = hasBias
         self.activation = activation
         self.epsilon = epsilon
+        self.givesStatistics = givesStatistics
     }
 
     public var attributes: [(name: String, value: String)] {
         (activation == .relu ? [("activation", "relu")] : []) + (epsilon.map { [("input epsilon", "\($0)")] } ?? [])
+            + (givesStatistics ? [("statistics", "true")] : [])
     }
 
     public func outputShapes(for inputs: [Shape]) throws(ShapeError) -> [Shape] {
@@ -34,7 +38,7 @@ public struct SeparableConv2D: Runnable {
         if epsilon != nil {
             for shape in inputs.suffix(4) { try ShapeRules.vector(shape, x[3], "normalisation") }
         }
-        return [[x[0], x[1], x[2], w[3]]]
+        return [[x[0], x[1], x[2], w[3]]] + (givesStatistics ? [[w[3]], [w[3]]] : [])
     }
 
     static func check(_ x: Shape, _ depthwise: Shape, _ pointwise: Shape) throws(ShapeError) {
@@ -47,7 +51,8 @@ public struct SeparableConv2D: Runnable {
 
     public func workspaceCount(inputs: [Shape], outputs: [Shape], kernels: KernelContext) -> Int {
         KernelContext.separableConvolution2DWorkspaceCount(
-            input: inputs[0], depthwise: inputs[1], pointwise: inputs[2], threadCount: kernels.pool.threadCount)
+            input: inputs[0], depthwise: inputs[1], pointwise: inputs[2], statistics: givesStatistics,
+            threadCount: kernels.pool.threadCount)
     }
 
     public var packedInputs: [Int] { [2] }
@@ -60,18 +65,20 @@ public struct SeparableConv2D: Runnable {
         let x = site.inputs
         let bias = hasBias ? x[3] : nil
         let normalization = epsilon.map { InputNormalization(x.suffix(4), epsilon: $0) }
+        let statistics = givesStatistics ? BatchStatistics(mean: site.outputs[1], variance: site.outputs[2]) : nil
         return { [activation] _ in
             let packed = site.packed.weights {
                 site.kernels.packSeparableConvolution2D(pointwise: x[2], into: $0)
             }
             site.kernels.separableConvolution2D(
                 input: x[0], normalization: normalization, depthwise: x[1], packed: packed, bias: bias,
-                activation: activation, output: site.output, workspace: site.workspace)
+                activation: activation, output: site.outputs[0], statistics: statistics, workspace: site.workspace)
         }
     }
 
     public func floatOperationCount(inputs: [Shape], outputs: [Shape]) -> Int {
         2 * inputs[0].count * (inputs[1][0] * inputs[1][1] + inputs[2][3])
+            + (givesStatistics ? 4 * outputs[0].count : 0)
     }
 }
 

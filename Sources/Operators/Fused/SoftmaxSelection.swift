@@ -41,7 +41,8 @@ public struct SoftmaxSelection: Runnable {
             site.kernels.softmaxSelection(
                 logits: site.inputs[0], image: site.inputs[1],
                 levels: SelectionLevels(
-                    firstShift: selection.firstShift, shiftStep: selection.shiftStep, disparities: constants.pointer),
+                    firstShift: selection.firstShift, shiftStep: selection.shiftStep, border: selection.border,
+                    disparities: constants.pointer),
                 probability: probability, view: site.outputs[0], disparity: site.outputs[1], workspace: site.workspace)
         }
     }
@@ -86,7 +87,8 @@ public struct SoftmaxSelectionGradient: Runnable {
             site.kernels.softmaxSelectionGradient(
                 logits: site.inputs[0], image: site.inputs[1],
                 levels: SelectionLevels(
-                    firstShift: selection.firstShift, shiftStep: selection.shiftStep, disparities: constants.pointer),
+                    firstShift: selection.firstShift, shiftStep: selection.shiftStep, border: selection.border,
+                    disparities: constants.pointer),
                 viewGradient: site.inputs[2], disparityGradient: site.inputs[3], logitGradient: site.output,
                 workspace: site.workspace)
         }

@@ -33,8 +33,9 @@ public enum AllReduceBenchmark {
     ) throws -> [Entry] {
         try Benchmark.check(batch: 1, repetitions: repetitions)
         // The exchanged array does not depend on the size of pictures, so the smallest will do.
-        let side = 2 * network.sizeMultiple
-        let graph = try NetworkGraph(network, .training, batch: 1, height: side, width: side, keepOutputs: false)
+        let side = network.sampleSize
+        let graph = try NetworkGraph(
+            network, .training, batch: 1, height: side.height, width: side.width, keepOutputs: false)
         let engine = LaneEngine(network: graph, state: try ModelState.empty(for: network), kernels: kernels)
         let ranks = communication.communicator.worldSize
         var entries: [Entry] = []

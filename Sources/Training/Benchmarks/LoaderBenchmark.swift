@@ -54,7 +54,8 @@ public enum LoaderBenchmark {
             )
         }
         let order = try SampleOrder(seed: 1, recordCount: recordCount, lanes: 1, laneBatch: options.batch)
-        var settings = BatchLoader.Settings(height: data.height, width: data.width)
+        var settings = BatchLoader.Settings(
+            height: data.height, width: data.width, fields: data.trainingFields)
         settings.threadCount = options.threads
         settings.prefetch = max(settings.prefetch, 2 * options.threads)
         settings.augmentation = options.augmentation

@@ -9,6 +9,8 @@ import Threads
 public enum LoaderBenchmarkData {
     /// Scenes that are rendered; more records are the same ones, shifted.
     static let sceneCount = 8
+    /// What the benchmark reads.
+    public static let fields = [StreamedField.picture(FieldName.left), .picture(FieldName.right)]
 
     /// Opens a synthetic data set of `pairs` training records that leaves nothing behind: it is written to a folder of
     /// its own below the system's temporary one, opened, and removed at once; the open file lives on.
@@ -21,7 +23,7 @@ public enum LoaderBenchmarkData {
         let writer = try DataSetWriter(path: path)
         for record in records { try writer.append(record, split: .train) }
         try writer.finish()
-        let data = try TrainingData(path: path, fields: [FieldName.left, FieldName.right])
+        let data = try TrainingData(path: path, fields: fields)
         // Every shard is open before the folder goes.
         var index = 0
         for shard in data.dataSet.manifest.shards {

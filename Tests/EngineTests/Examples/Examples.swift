@@ -7,7 +7,8 @@ import Tensors
 /// example fails.
 enum Examples {
     static let all: [OperationExample] =
-        convolutions + normalisation + pointwise + arrangement + stereo + fused
+        convolutions + normalisation + pointwise + arrangement + stereo + masks + fused + pictures
+        + losses
 }
 
 private func geometry(_ kernel: Int, stride: Int = 1, padding: Int) -> ConvolutionGeometry {
@@ -29,6 +30,27 @@ extension Examples {
             Conv2D(geometry: geometry(5, stride: 2, padding: 2), activation: .none),
             [[1, 9, 8, 3], [5, 5, 3, 2], [2]],
             [.signed, .signed, .signed], differentiable: [0, 1, 2]),
+        .init(
+            Conv2D(geometry: geometry(1, stride: 2, padding: 0), activation: .none), [[2, 6, 8, 5], [1, 1, 5, 3]],
+            [.signed, .signed], differentiable: [0, 1]),
+        .init(
+            Conv2D(geometry: geometry(7, stride: 2, padding: 3), activation: .none), [[1, 10, 12, 3], [7, 7, 3, 4]],
+            [.signed, .signed], differentiable: [0, 1]),
+        .init(
+            Conv2D(geometry: geometry(11, stride: 4, padding: 2), activation: .none),
+            [[1, 16, 20, 3], [11, 11, 3, 4], [4]], [.signed, .signed, .signed], differentiable: [0, 1, 2]),
+        .init(
+            Conv2D(geometry: geometry(9, stride: 2, padding: 1), activation: .none),
+            [[1, 12, 14, 3], [9, 9, 3, 4], [4]], [.signed, .signed, .signed], differentiable: [0, 1, 2]),
+        .init(
+            TransposedConv2D(geometry: geometry(5, padding: 2)), [[2, 5, 7, 6], [6, 5, 5, 1], [1]],
+            [.signed, .signed, .signed], differentiable: [0, 1, 2]),
+        .init(
+            TransposedConv2D(geometry: geometry(8, stride: 4, padding: 2)), [[1, 3, 4, 3], [3, 8, 8, 3]],
+            [.signed, .signed], differentiable: [0, 1]),
+        .init(
+            TransposedConv2D(geometry: geometry(2, padding: 0)), [[1, 3, 4, 3], [3, 2, 2, 3]],
+            [.signed, .signed], differentiable: [0, 1]),
         .init(
             Conv2DInputGradient(geometry: geometry(3, padding: 1), inputShape: [2, 5, 7, 4]),
             [[2, 5, 7, 6], [3, 3, 4, 6]], [.signed, .signed]),
@@ -87,7 +109,11 @@ extension Examples {
     static let arrangement: [OperationExample] = [
         .init(MaxPool2D(window: 2, stride: 2), [[2, 4, 6, 5]], [.distinct], differentiable: [0]),
         .init(MaxPool2D(window: 3, stride: 2), [[1, 7, 9, 3]], [.distinct], differentiable: [0]),
-        .init(MaxPool2DGradient(window: 2, stride: 2), [[2, 4, 6, 5], [2, 2, 3, 5]], [.distinct, .signed]),
+        .init(MaxPool2D(window: 3, stride: 2), [[1, 8, 6, 3]], [.distinct], differentiable: [0]),
+        .init(MaxPool2D(window: 3, stride: 2, padding: 1), [[2, 8, 7, 18]], [.distinct], differentiable: [0]),
+        .init(MaxPool2D(window: 2, stride: 1, padding: 1), [[1, 3, 4, 2]], [.distinct], differentiable: [0]),
+        .init(
+            MaxPool2DGradient(window: 2, stride: 2, padding: 0), [[2, 4, 6, 5], [2, 2, 3, 5]], [.distinct, .signed]),
         .init(Concat(), [[2, 3, 4, 5], [2, 3, 4, 2]], [.signed, .signed], differentiable: [0, 1]),
         .init(Split(counts: [2, 3]), [[2, 3, 4, 5]], [.signed], differentiable: [0]),
     ]
@@ -100,10 +126,17 @@ extension Examples {
             Selection(firstShift: 4, shiftStep: -1), [[1, 2, 5, 3], [1, 2, 5, 8]], [.signed, .distribution],
             differentiable: [0, 1]),
         .init(
-            SelectionProbabilityGradient(firstShift: -4, shiftStep: 1, levels: 8), [[2, 3, 9, 3], [2, 3, 9, 3]],
+            Selection(firstShift: 5, shiftStep: -1, border: .edge), [[2, 3, 9, 3], [2, 3, 9, 11]],
+            [.signed, .distribution], differentiable: [0, 1]),
+        .init(
+            Selection(firstShift: -5, shiftStep: 1, border: .reflect), [[1, 2, 9, 3], [1, 2, 9, 11]],
+            [.signed, .distribution], differentiable: [0, 1]),
+        .init(
+            SelectionProbabilityGradient(firstShift: -4, shiftStep: 1, levels: 8, border: .zero),
+            [[2, 3, 9, 3], [2, 3, 9, 3]],
             [.signed, .signed]),
         .init(
-            SelectionImageGradient(firstShift: 4, shiftStep: -1), [[2, 3, 9, 8], [2, 3, 9, 3]],
+            SelectionImageGradient(firstShift: 4, shiftStep: -1, border: .edge), [[2, 3, 9, 8], [2, 3, 9, 3]],
             [.distribution, .signed]),
         .init(
             AbsoluteDifferenceMean(), [[2, 5, 7, 3], [2, 5, 7, 3]], [.positive, .negative], differentiable: [0, 1]),
@@ -111,5 +144,23 @@ extension Examples {
             AbsoluteDifferenceMeanGradient(), [[2, 5, 7, 3], [2, 5, 7, 3], []], [.signed, .signed, .signed]),
         .init(Smoothness(), [[2, 7, 9, 1], [2, 7, 9, 3]], [.signed, .positive], differentiable: [0]),
         .init(SmoothnessGradient(), [[2, 7, 9, 1], [2, 7, 9, 3], []], [.signed, .positive, .signed]),
+    ]
+}
+
+extension Examples {
+    static let masks: [OperationExample] = [
+        .init(Sigmoid(), [[3, 7, 5]], [.signed], differentiable: [0]),
+        .init(SigmoidGradient(), [[3, 7, 5], [3, 7, 5]], [.distribution, .signed]),
+        .init(CrossEntropyMean(), [[2, 5, 7, 1], [2, 5, 7, 1]], [.signed, .positive], differentiable: [0]),
+        .init(CrossEntropyMeanGradient(), [[2, 5, 7, 1], [2, 5, 7, 1], []], [.signed, .positive, .signed]),
+        .init(
+            RootMeanSquareError(epsilon: 1e-6), [[2, 5, 7, 1], [2, 5, 7, 1]], [.positive, .negative],
+            differentiable: [0, 1]),
+        .init(RootMeanSquareError(epsilon: 0.5), [[3, 4], [3, 4]], [.signed, .signed], differentiable: [0, 1]),
+        .init(
+            RootMeanSquareErrorGradient(), [[2, 5, 7, 1], [2, 5, 7, 1], [], []],
+            [.signed, .positive, .positive, .signed]),
+        .init(DiceLoss(), [[2, 5, 7, 1], [2, 5, 7, 1]], [.positive, .positive], differentiable: [0]),
+        .init(DiceLossGradient(), [[2, 5, 7, 1], [2], []], [.positive, .positive, .signed]),
     ]
 }

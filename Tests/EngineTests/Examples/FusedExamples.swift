@@ -10,7 +10,8 @@ extension Examples {
     /// Operations that only fusion makes: FusionTests compares them with the ones that they stand for.
     static let fused: [OperationExample] = [
         .init(
-            PairConv2D(geometry: square3, activation: .relu), [[2, 9, 12, 20], [2, 9, 12, 17], [3, 3, 37, 18], [18]],
+            PairConv2D(geometry: square3, activation: .relu, givesStatistics: true),
+            [[2, 9, 12, 20], [2, 9, 12, 17], [3, 3, 37, 18], [18]],
             [.signed, .signed, .signed, .signed]),
         .init(
             PairConv2DInputGradient(
@@ -20,10 +21,10 @@ extension Examples {
             PairConv2DWeightGradient(geometry: square3), [[2, 9, 12, 20], [2, 9, 12, 17], [2, 9, 12, 18]],
             [.signed, .signed, .signed]),
         .init(
-            SeparableConv2D(hasBias: true, activation: .relu, epsilon: nil),
+            SeparableConv2D(hasBias: true, activation: .relu, epsilon: nil, givesStatistics: true),
             [[2, 7, 9, 6], [3, 3, 6], [1, 1, 6, 34], [34]], [.signed, .signed, .signed, .signed]),
         .init(
-            SeparableConv2D(hasBias: false, activation: .none, epsilon: 1e-3),
+            SeparableConv2D(hasBias: false, activation: .none, epsilon: 1e-3, givesStatistics: false),
             [[1, 21, 5, 17], [5, 3, 17], [1, 1, 17, 33], [17], [17], [17], [17]],
             [.signed, .signed, .signed, .signed, .positive, .positive, .signed]),
         .init(

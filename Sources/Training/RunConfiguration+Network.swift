@@ -1,0 +1,28 @@
+import Basics
+import Models
+
+extension RunConfiguration {
+    /// - Throws: `Failure` or `SettingError` (usage).
+    public func makeNetwork() throws -> any Network {
+        try NetworkRegistry.make(model, settings: settings.sorted { $0.key < $1.key }.map { ($0.key, $0.value) })
+    }
+
+    /// The data set that a network is trained on.
+    /// - Throws: `Failure` (bad data) naming the data set and the remedy.
+    public func openData(for network: any Network) throws -> TrainingData {
+        try TrainingData(path: data, network: network, size: size)
+    }
+
+    /// All settings of the network with their defaults.
+    func resolvedSettings(of network: any Network) throws -> [(name: String, value: String)] {
+        try Settings(
+            type(of: network).settings, settings.map { ($0.key, $0.value) }, owner: network.name
+        ).values
+    }
+
+    /// What a resumed run must share, except where the data lies.
+    var identityText: String {
+        Self.fields.filter { !$0.mayChangeOnResume && $0.name != "data" && $0.name != "model" }
+            .map { "\($0.name)=\($0.format(self))" }.joined(separator: " ")
+    }
+}
