@@ -21,7 +21,7 @@ public protocol Network: Sendable {
     /// Fields of the records: what the layers read, what the loss reads, what measurements read.
     var fields: [NetworkField] { get }
     /// Names that its tensors have in files of others, for `--init`.
-    static var nameMaps: [NameMap] { get }
+    var nameMaps: [NameMap] { get }
     /// How it is trained where the user says nothing else.
     var recipe: Recipe { get }
     /// The layers and the loss. It has to declare the same parameters whatever the builder's mode.
@@ -33,7 +33,7 @@ extension Network {
     public var sizeMultiple: Int { 1 }
     public var fixedSize: (height: Int, width: Int)? { nil }
     public var recipe: Recipe { .standard }
-    public static var nameMaps: [NameMap] { [] }
+    public var nameMaps: [NameMap] { [] }
 
     /// What the layers read.
     public var inputs: [NetworkField] { fields.filter { $0.role == .input } }

@@ -85,4 +85,65 @@ import Testing
                 "\(path): --init of masknet3 has none of its tensors, such as bg.0.weight; is this a file of another model?")
         ) { try InitialWeights(path: path, into: state, of: network) }
     }
+
+    /// torchvision's AlexNet, by its names and shapes: narrower than Eigen's.
+    static let alexNet: [(name: String, shape: Shape)] = [
+        ("features.0", [64, 3, 11, 11]), ("features.3", [192, 64, 5, 5]), ("features.6", [384, 192, 3, 3]),
+        ("features.8", [256, 384, 3, 3]), ("features.10", [256, 256, 3, 3]), ("classifier.1", [4, 9216]),
+        ("classifier.4", [4, 4]), ("classifier.6", [1000, 4]),
+    ].flatMap { [("\($0.0).weight", $0.1), ("\($0.0).bias", [$0.1[0]])] }
+
+    static func random(_ tensors: [(name: String, shape: Shape)]) -> [NamedTensor] {
+        tensors.map { tensor in
+            NamedTensor(
+                tensor.name, tensor.shape, HashingFixtures.input(tensor.name, tensor.shape.count).map { $0 - 0.5 })
+        }
+    }
+
+    @Test func alexNetBecomesTheFirstFilters() throws {
+        let folder = TemporaryFolder()
+        let path = folder.path + "/alexnet.safetensors"
+        let tensors = Self.random(Self.alexNet)
+        try Self.write(tensors, path)
+        let network = try Self.eigen("eigen-coarse")
+        let state = try Self.state(network, seed: 5)
+        let drawn = Dictionary(uniqueKeysWithValues: state.exported().map { ($0.name, $0.values) })
+        let report = try InitialWeights(path: path, into: state, of: network)
+        #expect(report.nameMap == "torchvision's AlexNet" && report.loaded.count == 10 && report.missing.count == 4)
+        // The biases of the third and the fifth layer have our length; all weights and the other biases are parts.
+        #expect(report.parts.count == 8 && report.misfits.isEmpty && report.unused.count == 6)
+        let found = Dictionary(uniqueKeysWithValues: state.exported().map { ($0.name, $0.values) })
+        // [192, 64, 5, 5] in [256, 96, 5, 5], element by element.
+        let (weight, before, given) = (
+            try #require(found["coarse.conv2.weight"]), try #require(drawn["coarse.conv2.weight"]), tensors[2].values
+        )
+        var wrong = 0
+        for o in 0..<256 {
+            for i in 0..<96 {
+                for tap in 0..<25 {
+                    let index = (o * 96 + i) * 25 + tap
+                    let expected = o < 192 && i < 64 ? given[(o * 64 + i) * 25 + tap] : before[index]
+                    if weight[index] != expected { wrong += 1 }
+                }
+            }
+        }
+        #expect(wrong == 0)
+        #expect(found["coarse.conv3.bias"] == tensors[5].values && found["coarse.full1.weight"] == drawn["coarse.full1.weight"])
+
+        // What the first layer says of a picture is what AlexNet says of it, standardised: 11 x 11 values in 0…1.
+        let picture = HashingFixtures.input("picture", 3 * 121).map(Double.init)
+        let (mean, deviation) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+        let (first, bias) = (try #require(found["coarse.conv1.weight"]), try #require(found["coarse.conv1.bias"]))
+        for filter in [0, 17, 63] {
+            var (theirs, ours) = (Double(tensors[1].values[filter]), Double(bias[filter]))
+            for index in 0..<363 {
+                let channel = index / 121
+                theirs +=
+                    Double(tensors[0].values[filter * 363 + index]) * (picture[index] - mean[channel])
+                    / deviation[channel]
+                ours += Double(first[filter * 363 + index]) * (picture[index] * 255 - 128)
+            }
+            #expect(abs(theirs - ours) < 1e-4 * max(1, abs(theirs)), "filter \(filter): \(ours) instead of \(theirs)")
+        }
+    }
 }

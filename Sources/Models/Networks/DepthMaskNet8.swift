@@ -1,3 +1,4 @@
+import Basics
 import Graphs
 import Operators
 import Tensors

@@ -1,3 +1,4 @@
+import Basics
 import Graphs
 import Operators
 import Tensors
@@ -20,7 +21,7 @@ public struct EigenCoarse: Network {
     public let fixedSize: (height: Int, width: Int)? = Eigen.size
     public let fields = Eigen.fields
 
-    public static let nameMaps = [NameMap("the coarse network by itself", [("coarse.", "")])]
+    public let nameMaps = Eigen.nameMaps
 
     /// Batches of 32, with rates of their own for convolutions and fully connected layers; biases don't decay.
     public let recipe = Recipe(
@@ -59,6 +60,17 @@ struct Eigen {
             FieldName.image, substitutes: [FieldName.left],
             encoding: .standardized(scale: 255, mean: [0], deviation: [1])),
         .target(FieldName.depth, encoding: encoding, grid: .picked(step: 4, first: 1, margin: 4)),
+    ]
+
+    /// torchvision's AlexNet is narrower than that of the article, which has 96, 256, 384, 384 and 256 filters: its numbers
+    /// become the first of each layer.
+    static let nameMaps = [
+        NameMap("the coarse network by itself", [("coarse.", "")]),
+        NameMap(
+            "torchvision's AlexNet",
+            zip(1...5, [0, 3, 6, 8, 10]).map { ("coarse.conv\($0).", "features.\($1).") },
+            pictureLayer: .init("coarse.conv1", encoding: .standardized(scale: 255, mean: [128], deviation: [1])),
+            takesParts: true),
     ]
 
     static let map = NetworkResult.Map(.depth, "depth", truth: FieldName.depth, encoding: encoding, margin: 4)

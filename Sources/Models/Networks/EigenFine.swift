@@ -1,3 +1,4 @@
+import Basics
 import Graphs
 import Operators
 import Tensors
@@ -33,7 +34,7 @@ public struct EigenFine: Network {
     public let fixedSize: (height: Int, width: Int)? = Eigen.size
     public let fields = Eigen.fields
 
-    public static let nameMaps = [NameMap("the coarse network by itself", [("coarse.", "")])]
+    public let nameMaps = Eigen.nameMaps
 
     public let recipe = Recipe(
         Eigen.options,
