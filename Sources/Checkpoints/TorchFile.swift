@@ -30,7 +30,8 @@ public struct TorchFile {
                 throw Failure(.badData, "\(path): ends early, or is no file of torch.save; copy it again")
             } catch let error as Pickle.Malformed {
                 throw Failure(
-                    .badData, "\(path): no dictionary of tensors by torch.save, as of byte \(error.byteOffset); check the path")
+                    .badData,
+                    "\(path): no dictionary of tensors by torch.save, as of byte \(error.byteOffset); check the path")
             }
         }
     }

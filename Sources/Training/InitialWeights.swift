@@ -56,7 +56,8 @@ public struct InitialWeights: Sendable {
         }
         for slot in state.statisticSlots {
             let arenas = [state.trainingStatistics, state.inferenceStatistics]
-            try take(slot.name, [slot.count], { Array(arenas[0][slot.offset..<(slot.offset + slot.count)]) }) { values in
+            let range = slot.offset..<(slot.offset + slot.count)
+            try take(slot.name, [slot.count], { Array(arenas[0][range]) }) { values in
                 for arena in arenas { (arena.base + slot.offset).update(from: values, count: slot.count) }
             }
         }
@@ -133,9 +134,8 @@ private struct PictureChange {
     private var shift: [Float] = []
 
     init(_ file: SafeTensorsFile, _ map: NameMap?, network own: [String]) throws {
-        guard let layer = map?.pictureLayer, let name = map?.name(of: layer.name + ".weight"), file.contains(name) else {
-            return
-        }
+        guard let layer = map?.pictureLayer, let name = map?.name(of: layer.name + ".weight"), file.contains(name)
+        else { return }
         let weight = try file.tensor(name, named: name)
         guard weight.shape.rank == 4, weight.shape[1] == 3 else { return }
         self.layer = layer

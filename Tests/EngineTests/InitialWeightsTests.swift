@@ -87,11 +87,19 @@ import Testing
     }
 
     /// torchvision's AlexNet, by its names and shapes: narrower than Eigen's.
-    static let alexNet: [(name: String, shape: Shape)] = [
-        ("features.0", [64, 3, 11, 11]), ("features.3", [192, 64, 5, 5]), ("features.6", [384, 192, 3, 3]),
-        ("features.8", [256, 384, 3, 3]), ("features.10", [256, 256, 3, 3]), ("classifier.1", [4, 9216]),
-        ("classifier.4", [4, 4]), ("classifier.6", [1000, 4]),
-    ].flatMap { [("\($0.0).weight", $0.1), ("\($0.0).bias", [$0.1[0]])] }
+    static func alexNet() -> [(name: String, shape: Shape)] {
+        let weights: [(String, Shape)] = [
+            ("features.0", [64, 3, 11, 11]), ("features.3", [192, 64, 5, 5]), ("features.6", [384, 192, 3, 3]),
+            ("features.8", [256, 384, 3, 3]), ("features.10", [256, 256, 3, 3]), ("classifier.1", [4, 9216]),
+            ("classifier.4", [4, 4]), ("classifier.6", [1000, 4]),
+        ]
+        var result: [(name: String, shape: Shape)] = []
+        for (name, shape) in weights {
+            result.append((name + ".weight", shape))
+            result.append((name + ".bias", Shape([shape[0]])))
+        }
+        return result
+    }
 
     static func random(_ tensors: [(name: String, shape: Shape)]) -> [NamedTensor] {
         tensors.map { tensor in
@@ -103,7 +111,7 @@ import Testing
     @Test func alexNetBecomesTheFirstFilters() throws {
         let folder = TemporaryFolder()
         let path = folder.path + "/alexnet.safetensors"
-        let tensors = Self.random(Self.alexNet)
+        let tensors = Self.random(Self.alexNet())
         try Self.write(tensors, path)
         let network = try Self.eigen("eigen-coarse")
         let state = try Self.state(network, seed: 5)
@@ -135,12 +143,12 @@ import Testing
         let (mean, deviation) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
         let (first, bias) = (try #require(found["coarse.conv1.weight"]), try #require(found["coarse.conv1.bias"]))
         for filter in [0, 17, 63] {
-            var (theirs, ours) = (Double(tensors[1].values[filter]), Double(bias[filter]))
+            var theirs = Double(tensors[1].values[filter])
+            var ours = Double(bias[filter])
             for index in 0..<363 {
                 let channel = index / 121
-                theirs +=
-                    Double(tensors[0].values[filter * 363 + index]) * (picture[index] - mean[channel])
-                    / deviation[channel]
+                let seen = (picture[index] - mean[channel]) / deviation[channel]
+                theirs += Double(tensors[0].values[filter * 363 + index]) * seen
                 ours += Double(first[filter * 363 + index]) * (picture[index] * 255 - 128)
             }
             #expect(abs(theirs - ours) < 1e-4 * max(1, abs(theirs)), "filter \(filter): \(ours) instead of \(theirs)")

@@ -95,7 +95,8 @@ extension Value {
             }
             let skip = x.scope("skip") {
                 $0.conv2D(
-                    "0", to: channels, kernel: 1, stride: 2, padding: 0, activation: .none, initial: .torch, hasBias: false
+                    "0", to: channels, kernel: 1, stride: 2, padding: 0, activation: .none, initial: .torch,
+                    hasBias: false
                 ).batchNorm("1", epsilon: 1e-5, momentum: 0.1)
             }
             // A function in the original, not a layer.

@@ -13,7 +13,8 @@ public struct MaskNet3: Network {
     public static let summary = "foreground mask of a picture beside its background (MaskNet3)"
     public static let settings: [SettingDescription] = [
         .choice(
-            "loss", "bce-rmse", "cross-entropy (bce), root mean square error (rmse), dice, 1 − SSIM (ssim), or bce + 2 · another",
+            "loss", "bce-rmse",
+            "cross-entropy (bce), root mean square error (rmse), dice, 1 − SSIM (ssim), or bce + 2 · another",
             MaskLoss.names)
     ]
 
