@@ -48,6 +48,31 @@ struct DenseNet: Sendable {
         }
         return features
     }
+
+    /// What torchvision calls the tensors of an encoder in this scope; in the files of weights that it downloads, the layers
+    /// of blocks have other names.
+    func nameMaps(scope: String) -> [NameMap] {
+        [("torchvision's DenseNet", ""), ("torchvision's DenseNet, as its files have it", ".")].map { source, dot in
+            var prefixes = ["conv0.", "norm0.", "norm5."].map { (own: scope + $0, other: "features." + $0) }
+            for (block, layers) in blocks.enumerated() {
+                for layer in 0..<layers {
+                    prefixes += ["norm", "conv"].flatMap { kind in
+                        (1...2).map {
+                            (
+                                own: "\(scope)blocks.\(block).\(layer).\(kind)\($0).",
+                                other: "features.denseblock\(block + 1).denselayer\(layer + 1).\(kind)\(dot)\($0)."
+                            )
+                        }
+                    }
+                }
+                if block < blocks.count - 1 {
+                    prefixes.append(
+                        (own: "\(scope)transitions.\(block).", other: "features.transition\(block + 1)."))
+                }
+            }
+            return NameMap(source, prefixes)
+        }
+    }
 }
 
 extension Value {
