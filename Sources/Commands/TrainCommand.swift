@@ -49,6 +49,7 @@ struct TrainCommand: ParsableCommand {
             help: ArgumentHelp("A setting of the network; may be given several times.", valueName: "name=value"))
         var settings: [String] = []
         @Option(help: help("size")) var size: String?
+        @Option(name: .customLong("init"), help: help("init")) var initialWeights: String?
     }
 
     struct LengthOptions: ParsableArguments {
@@ -179,6 +180,7 @@ struct TrainCommand: ParsableCommand {
         if let config { try ConfigurationFile.apply(config, to: &configuration) }
         var given = length.given + optimizer.given + augmentation.given + records.given
         given += [("data", data), ("run", runFolder), ("model", model.model), ("size", model.size)]
+        given.append(("init", model.initialWeights))
         for (name, value) in given {
             if let value { try configuration.set(name, to: value, place: "--\(name)") }
         }

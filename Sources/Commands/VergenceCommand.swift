@@ -18,7 +18,8 @@ public struct VergenceCommand: ParsableCommand {
             """,
         version: "vergence \(version)",
         subcommands: [
-            TrainCommand.self, LaunchCommand.self, PredictCommand.self, EvaluateCommand.self, ExportCommand.self, ReportCommand.self,
+            TrainCommand.self, LaunchCommand.self, PredictCommand.self, EvaluateCommand.self, ExportCommand.self,
+            ImportCommand.self, ReportCommand.self,
             BenchCommand.self, ScaleCommand.self, DebugCommand.self, DoctorCommand.self,
         ])
 

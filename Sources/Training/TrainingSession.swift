@@ -131,6 +131,7 @@ public final class TrainingSession {
             communication: communication, kernels: kernels, folder: folder)
         let (identity, state, optimizer, lock) = (identity, state, optimizer, lock)
         let lossCount = engine.layout.lossNames.count
+        var initial: InitialWeights?
         let restored = try communication.together { () -> (position: RunPosition, kernelSet: String, remark: String?)? in
             if start != .anew {
                 if isFirst && start == .resuming {
@@ -148,6 +149,10 @@ public final class TrainingSession {
             }
             // A run that ended before its first checkpoint starts again at step 0.
             state.initialize(seed: configuration.seed)
+            if !configuration.initialWeights.isEmpty {
+                initial = try InitialWeights(
+                    path: configuration.initialWeights, into: state, of: parts.network)
+            }
             if isFirst && start == .anew {
                 try folder.create()
                 try lock.take()
@@ -165,6 +170,7 @@ public final class TrainingSession {
             }
         } else {
             position.epochSums = [Double](repeating: 0, count: engine.layout.lossNames.count)
+            remarks += initial?.description ?? []
         }
         digest.reset(kernels)
     }
