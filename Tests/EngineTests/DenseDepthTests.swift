@@ -3,6 +3,7 @@ import Graphs
 import Kernels
 import Models
 import Tensors
+import TestSupport
 import Testing
 import Threads
 import Training
@@ -55,6 +56,55 @@ import Training
         }
         #expect(graphs[0].parameters.map(\.name) == graphs[1].parameters.map(\.name))
         #expect(graphs[0].parameterCount == graphs[1].parameterCount)
+    }
+
+    /// Loss, every gradient and the statistics after a step of PyTorch in float64.
+    @Test(arguments: ["paper", "article", "described"])
+    func aStepIsTheReferences(_ name: String) throws {
+        try ZooStepTests.check(name, of: "densedepth_steps") { _ in
+            let map = HashingFixtures.input("t", 2 * 32 * 48).map { name == "paper" ? $0 * 99 + 1 : $0 }
+            return [
+                NamedTensor("image", [2, 3, 64, 96], HashingFixtures.input("x0", 2 * 3 * 64 * 96)),
+                NamedTensor("depth", [2, 1, 32, 48], map),
+            ]
+        }
+    }
+
+    // MARK: Trained encoders
+
+    /// Names as torchvision has them, and as the files have them that it downloads; everything else stays as drawn.
+    @Test(arguments: [".", ""])
+    func encodersOfOthersAreTaken(_ dot: String) throws {
+        let folder = TemporaryFolder()
+        let path = folder.path + "/densenet.safetensors"
+        let network = try Self.network([("width", "32")])
+        let drawn = try InitialWeightsTests.state(network, seed: 1)
+        let source = try ModelState.empty(for: network)
+        HashingFixtures.fill(source)
+        /// torchvision's way to say it, by its own parts.
+        func foreign(_ name: String) -> String {
+            var parts = name.split(separator: ".").dropFirst().map(String.init)
+            if parts[0] == "blocks", let block = Int(parts[1]), let layer = Int(parts[2]) {
+                let kind = parts[3].dropLast() + dot + parts[3].suffix(1)
+                parts = ["denseblock\(block + 1)", "denselayer\(layer + 1)", String(kind), parts[4]]
+            } else if parts[0] == "transitions", let block = Int(parts[1]) {
+                parts = ["transition\(block + 1)", parts[2], parts[3]]
+            }
+            return (["features"] + parts).joined(separator: ".")
+        }
+        let encoder = source.exported().filter { $0.name.hasPrefix("encoder.") }
+        try InitialWeightsTests.write(
+            encoder.map { NamedTensor(foreign($0.name), $0.shape, $0.values) }
+                + [NamedTensor("classifier.weight", [1], [1]), NamedTensor("classifier.bias", [1], [1])], path)
+        let state = try InitialWeightsTests.state(network, seed: 1)
+        let report = try InitialWeights(path: path, into: state, of: network)
+        #expect(report.loaded.count == encoder.count && encoder.count == 168 + 4 * 169)
+        #expect(report.unused.sorted() == ["classifier.bias", "classifier.weight"] && report.misfits.isEmpty)
+        #expect(report.missing.allSatisfy { !$0.hasPrefix("encoder.") })
+        let given = Dictionary(uniqueKeysWithValues: encoder.map { ($0.name, $0.values) })
+        for (tensor, own) in zip(state.exported(), drawn.exported()) {
+            #expect(tensor.values == given[tensor.name] ?? own.values, "\(tensor.name)")
+        }
     }
 
     // MARK: Losses

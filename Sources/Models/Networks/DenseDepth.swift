@@ -130,7 +130,7 @@ public struct DenseDepth: Network {
     /// picture [N, H, W, 3] → encoded depth [N, H/2, W/2, 1]
     private func decoded(_ picture: Value) -> Value {
         let features = picture.builder.scope("encoder") { encoder.features(of: picture) }
-        var x = features[4].conv2D("conv2", to: width, kernel: 1, activation: .none)
+        var x = features[features.count - 1].conv2D("conv2", to: width, kernel: 1, activation: .none)
         for stage in 0..<4 {
             x = x.scope("ups.\(stage)") {
                 enlarged($0, skip: features[3 - stage], to: width >> (stage + 1), isLast: stage == 3)
