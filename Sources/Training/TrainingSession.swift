@@ -171,6 +171,12 @@ public final class TrainingSession {
         } else {
             position.epochSums = [Double](repeating: 0, count: engine.layout.lossNames.count)
             remarks += initial?.description ?? []
+            let frozen = parts.state.parameters.filter { !$0.isTrained }.map(\.name)
+            let random = Set(frozen).subtracting(initial?.loaded ?? [])
+            if let first = frozen.first(where: random.contains) {
+                remarks.append(
+                    "\(random.count) tensors are frozen as they were drawn, \(first) among them; --init gives trained ones")
+            }
         }
         digest.reset(kernels)
     }

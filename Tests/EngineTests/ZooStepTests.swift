@@ -40,10 +40,11 @@ import Training
         func picture(_ name: String, _ values: String) -> NamedTensor {
             NamedTensor(name, [2, 3, 64, 64], HashingFixtures.input(values, 2 * 3 * 64 * 64).map { $0 * 4 - 2 })
         }
-        let mask = HashingFixtures.input("mask", 2 * 64 * 64).map { Float($0 > 0.7 ? 1 : 0) }
-        let depth = HashingFixtures.input("depth", 2 * 64 * 64)
+        // Numbers at which no value is so close to 0 that rounding decides on which side of ReLU's kink it lies.
+        let mask = HashingFixtures.input("mask.6", 2 * 64 * 64).map { Float($0 > 0.7 ? 1 : 0) }
+        let depth = HashingFixtures.input("depth.6", 2 * 64 * 64)
         return [
-            picture("background", "x0"), picture("image", "x1"), NamedTensor("mask", [2, 1, 64, 64], mask),
+            picture("background", "x0.6"), picture("image", "x1.6"), NamedTensor("mask", [2, 1, 64, 64], mask),
             NamedTensor("depth", [2, 1, 64, 64], depth),
         ]
     }
@@ -72,7 +73,7 @@ import Training
         #expect(abs(loss - step.loss) < 1e-5 * step.loss, "loss \(loss), expected \(step.loss)")
         #expect(step.gradients.count == results.count { $0.name.hasPrefix("grad.") })
         for (prefix, tensors, tolerance) in [
-            ("grad.", step.gradients, 2e-3), ("after.", step.statistics, 1e-5),
+            ("grad.", step.gradients, 1e-3), ("after.", step.statistics, 1e-5),
         ] {
             for (name, expected) in tensors {
                 let found = try values(prefix + name)
@@ -81,16 +82,9 @@ import Training
                 let length = found.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot()
                 let random = HashingFixtures.uniform(name, found.count)
                 let dot = zip(found, random).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
-                let extent = expected[0] * (Double(found.count) / 12).squareRoot().clamped(to: 1...30)
                 #expect(abs(length - expected[0]) < tolerance * expected[0], "\(name): length \(length), not \(expected[0])")
-                #expect(abs(dot - expected[1]) < tolerance * extent, "\(name): product \(dot), not \(expected[1])")
+                #expect(abs(dot - expected[1]) < tolerance * expected[0], "\(name): product \(dot), not \(expected[1])")
             }
         }
-    }
-}
-
-extension Double {
-    fileprivate func clamped(to range: ClosedRange<Double>) -> Double {
-        Swift.min(Swift.max(self, range.lowerBound), range.upperBound)
     }
 }
