@@ -91,7 +91,9 @@ import Testing
         ("features.0", [64, 3, 11, 11]), ("features.3", [192, 64, 5, 5]), ("features.6", [384, 192, 3, 3]),
         ("features.8", [256, 384, 3, 3]), ("features.10", [256, 256, 3, 3]), ("classifier.1", [4, 9216]),
         ("classifier.4", [4, 4]), ("classifier.6", [1000, 4]),
-    ].flatMap { [("\($0.0).weight", $0.1), ("\($0.0).bias", [$0.1[0]])] }
+    ].flatMap { (layer: (name: String, shape: Shape)) -> [(name: String, shape: Shape)] in
+        [("\(layer.name).weight", layer.shape), ("\(layer.name).bias", [layer.shape[0]])]
+    }
 
     static func random(_ tensors: [(name: String, shape: Shape)]) -> [NamedTensor] {
         tensors.map { tensor in
