@@ -50,9 +50,12 @@ import Training
     }
 
     @Test(arguments: cases)
-    func aStepOfPyTorch(_ name: String) throws {
+    func aStepOfPyTorch(_ name: String) throws { try Self.check(name, of: "zoo_steps", fields: Self.fields) }
+
+    /// Takes a fixture's step and compares.
+    static func check(_ name: String, of fixture: String, fields: (any Network) -> [NamedTensor]) throws {
         let steps = try JSONDecoder().decode(
-            [String: Step].self, from: Data(contentsOf: ZooGolden.fixture("zoo_steps", "json")))
+            [String: Step].self, from: Data(contentsOf: ZooGolden.fixture(fixture, "json")))
         let step = try #require(steps[name])
         let network = try NetworkRegistry.make(step.model, settings: step.settings.map { (name: $0[0], value: $0[1]) })
         let state = try ModelState.empty(for: network)
@@ -61,7 +64,7 @@ import Training
         defer { pool.shutDown() }
         let results = try DebugStep.run(
             network: network, state: state,
-            fields: Self.fields(network).filter { field in network.fields.contains { $0.name == field.name } },
+            fields: fields(network).filter { field in network.fields.contains { $0.name == field.name } },
             mode: .train, kernels: KernelContext(pool: pool))
         func values(_ name: String) throws -> [Float] {
             try #require(results.first { $0.name == name }, "\(name)").values
