@@ -19,7 +19,9 @@ struct PredictCommand: ParsableCommand {
               KEY_disparity_left.pfm     float32; also .npy
               KEY_depth.png, .pfm, .npy  metres; KEY_depth_16.png: metres · 256, 0 = unknown
               KEY_mask.png, .pfm, .npy   probability, 0…255 in the picture
-              KEY_right_rebuilt.png      the right view as the network rebuilds it from the left one
+              KEY_right_rebuilt.png      the right view as the network rebuilds it from the left one, at the picture's size
+              KEY_sbs.png                left and right view side by side, if the network makes one from the other alone
+              KEY_anaglyph.png           the same for red-cyan glasses
             Example: vergence predict frames --layout side-by-side --checkpoint run/checkpoints/best.safetensors --output maps
             """)
 
@@ -29,7 +31,7 @@ struct PredictCommand: ParsableCommand {
         case folders
     }
 
-    enum Format: String, CaseIterable { case color, png16, pfm, npy, views }
+    enum Format: String, CaseIterable { case color, png16, pfm, npy, views, sbs, anaglyph }
 
     @Argument(help: ArgumentHelp("Pictures or folders.", valueName: "input"))
     var inputs: [String]
@@ -43,7 +45,7 @@ struct PredictCommand: ParsableCommand {
     @Option(help: "Height x width at which the network runs. (default: that of its training)")
     var size: PixelSize?
     @Option(help: "What to write: \(Format.allCases.map(\.rawValue).joined(separator: ",")); commas between.")
-    var formats = "color,png16,pfm,views"
+    var formats = "color,png16,pfm,views,sbs,anaglyph"
     @Option(help: "Disparities of the colour map's ends, LOW:HIGH; without it each map has its own.")
     var range: String?
     @OptionGroup var machine: MachineOptions
@@ -71,22 +73,24 @@ struct PredictCommand: ParsableCommand {
         }
         let reporter = ProgressReporter(task: "predict", unit: "picture", items: "pictures", total: items.count)
         defer { reporter.finish() }
-        var error = 0.0
+        var (error, measured) = (0.0, 0)
         for (number, item) in items.enumerated() {
             let record = try item.load()
             let prediction = try predictor.predict(record)
             // Not before something goes into it.
             if number == 0 { try Files.createFolder(output) }
             try write(prediction, key: item.key, chosen, fixedRange)
-            error += prediction.errors.map(\.value).reduce(0, +) / Double(max(1, prediction.errors.count))
+            try writeStereo(prediction, of: record, for: predictor.network, chosen)
+            if !prediction.errors.isEmpty {
+                error += prediction.errors.map(\.value).reduce(0, +) / Double(prediction.errors.count)
+                measured += 1
+            }
             reporter.update(position: number + 1)
         }
         reporter.finish()
-        let hasViews = predictor.maps.contains { $0.kind == .view }
         let quality =
-            hasViews
-            ? ", mean absolute error of the rebuilt views \(ProgressFormat.loss(error / Double(max(1, items.count))))"
-            : ""
+            measured > 0
+            ? ", mean absolute error of the rebuilt views \(ProgressFormat.loss(error / Double(measured)))" : ""
         print(
             "\(items.count) picture\(items.count == 1 ? "" : "s") at \(predictor.height)x\(predictor.width)\(quality); "
                 + "maps in \(output)")
@@ -155,7 +159,7 @@ struct PredictCommand: ParsableCommand {
                 case .png16: try ImageFile.write(MapFiles.png16(map, kind), to: name + "_16.png")
                 case .pfm: try ImageFile.write(map, to: name + ".pfm")
                 case .npy: try ImageFile.write(map, to: name + ".npy")
-                case .views: break
+                case .views, .sbs, .anaglyph: break
                 }
             }
         }
@@ -163,6 +167,25 @@ struct PredictCommand: ParsableCommand {
             for (eye, picture) in prediction.reconstructions {
                 try ImageFile.write(picture, to: "\(base)_\(eye.rawValue)_rebuilt.png")
             }
+        }
+    }
+
+    /// Both views as one picture, where the network makes one of them from the other alone.
+    private func writeStereo(
+        _ prediction: Predictor.Prediction, of record: Record, for network: any Network, _ formats: [Format]
+    ) throws {
+        guard network.inputs.count == 1, let made = prediction.reconstructions.first,
+            let source = network.inputs[0].streamed.candidates.lazy.compactMap({ record[$0] }).first
+        else { return }
+        let other = ContactSheet.displayable(source)
+        let (left, right) = made.eye == .right ? (other, made.picture) : (made.picture, other)
+        if formats.contains(.sbs) {
+            try ImageFile.write(
+                StereoPictures.sideBySide(left: left, right: right), to: "\(output)/\(record.key)_sbs.png")
+        }
+        if formats.contains(.anaglyph) {
+            try ImageFile.write(
+                StereoPictures.anaglyph(left: left, right: right), to: "\(output)/\(record.key)_anaglyph.png")
         }
     }
 }

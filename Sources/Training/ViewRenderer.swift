@@ -7,82 +7,108 @@ import Threads
 ///
 /// The distribution is read linearly at index · network size / picture size, its last row and column repeated; shifts are
 /// scaled with the width, between pixels linearly; the sum is divided by the whole distribution's, empty channels included.
-/// At whole multiples that is how Deep3D's release renders films.
-enum ViewRenderer {
+///
+/// **Source:** at whole multiples that is how the release of Deep3D (piiswrong/deep3d) renders films, but for its bottom right
+/// neighbours beyond the right edge, which it takes from a row above.
+public enum ViewRenderer {
+    /// A pure function of one picture: `Predictor.predict` calls it for pictures larger than the network.
     /// - Parameters:
-    ///   - probability: [1, h, w, channels] of the network.
-    ///   - source: the picture that is shifted, [height, width, 3].
-    /// - Returns: the view, [height, width, 3].
-    static func render(
+    ///   - shifts: of the distribution's channels, in pixels of the network's width.
+    ///   - probability: [1, h, w, channels] as the network gives it.
+    ///   - source: the picture that is shifted, [height, width, 3], h and w or larger.
+    /// - Returns: the view, [height, width, 3], in the source's unit.
+    public static func render(
         _ shifts: ViewRendering.Shifts, probability: TensorView, source: [Float], height: Int, width: Int,
         pool: ForkJoinPool
     ) -> [Float] {
         let (rows, columns) = (probability.shape[1], probability.shape[2])
         let channels = shifts.emptyChannels + shifts.count
         precondition(
-            probability.shape == [1, rows, columns, channels] && source.count == height * width * 3,
+            probability.shape == [1, rows, columns, channels] && source.count == height * width * 3
+                && height >= rows && width >= columns,
             "\(probability.shape) and \(source.count) values for \(height)x\(width)")
         let plan = Plan(shifts, columns: columns, width: width)
         return [Float](unsafeUninitializedCapacity: height * width * 3) { result, count in
             count = height * width * 3
             source.withUnsafeBufferPointer { source in
                 guard let source = source.baseAddress, let result = result.baseAddress else { return }
-                let memory = UncheckedPointers(source: source, result: result, probability: probability.base)
+                let memory = Memory(source: source, result: result, probability: probability.base)
                 let rowsPerChunk = 8
                 pool.forEachChunk((height + rowsPerChunk - 1) / rowsPerChunk) { chunk, _ in
-                    let scratch = Scratch(blended: columns * channels, padded: 3 * plan.paddedWidth)
+                    let scratch = Scratch(plan)
                     for y in (chunk * rowsPerChunk)..<min(height, (chunk + 1) * rowsPerChunk) {
-                        let (upper, lower, weight) = Plan.place(y, of: height, on: rows)
-                        let own = memory.probability
-                        for i in 0..<(columns * channels) {
-                            scratch.blended[i] =
-                                own[upper * columns * channels + i] * (1 - weight)
-                                + own[lower * columns * channels + i] * weight
-                        }
-                        plan.pad(memory.source + y * width * 3, into: scratch.padded)
-                        plan.render(scratch, emptyChannels: shifts.emptyChannels, into: memory.result + y * width * 3)
+                        let place = Place(of: y, size: height, on: rows)
+                        plan.blend(memory.probability, place, into: scratch)
+                        plan.pad(memory.source + y * width * 3, into: scratch)
+                        plan.render(scratch, into: memory.result + y * width * 3)
                     }
                 }
             }
         }
     }
 
-    /// Chunks write rows of their own.
-    private struct UncheckedPointers: @unchecked Sendable {
+    /// Chunks read everything and write rows of their own.
+    private struct Memory: @unchecked Sendable {
         let source: UnsafePointer<Float>
         let result: UnsafeMutablePointer<Float>
         let probability: UnsafeMutablePointer<Float>
     }
 
-    /// Memory of a chunk: a row of the distribution, and a row of the picture with what lies beyond its ends.
-    private final class Scratch {
-        let blended: UnsafeMutablePointer<Float>
-        let padded: UnsafeMutablePointer<Float>
+    /// Which two entries belong to an index of a longer axis, and the second one's weight.
+    private struct Place {
+        let first: Int
+        let second: Int
+        let weight: Float
 
-        init(blended: Int, padded: Int) {
-            self.blended = .allocate(capacity: blended)
-            self.padded = .allocate(capacity: padded)
+        init(of i: Int, size: Int, on count: Int) {
+            first = i * count / size
+            second = min(first + 1, count - 1)
+            weight = Float(i * count % size) / Float(size)
+        }
+    }
+
+    /// Memory of a chunk, one row of each.
+    private final class Scratch {
+        /// The distribution at the network's width, a plane for each channel.
+        let blended: UnsafeMutablePointer<Float>
+        /// The picture with what lies beyond its ends, a plane for each colour.
+        let padded: UnsafeMutablePointer<Float>
+        /// One channel of the distribution at the picture's width.
+        let share: UnsafeMutablePointer<Float>
+        /// Sums: red, green, blue, distribution.
+        let sums: UnsafeMutablePointer<Float>
+
+        init(_ plan: Plan) {
+            blended = .allocate(capacity: plan.columns * plan.channels)
+            padded = .allocate(capacity: 3 * plan.paddedWidth)
+            share = .allocate(capacity: plan.width)
+            sums = .allocate(capacity: 4 * plan.width)
         }
 
         deinit {
             blended.deallocate()
             padded.deallocate()
+            share.deallocate()
+            sums.deallocate()
         }
     }
 
     /// What all rows have in common.
     private struct Plan {
         let channels: Int
+        let emptyChannels: Int
         let width: Int
         let columns: Int
         let padding: Int
         let border: SelectionBorder
         /// Of each shift: first pixel of the padded row for pixel 0, and how far it lies towards the next one.
         let taps: [(offset: Int, fraction: Float)]
+        let places: [Place]
 
         var paddedWidth: Int { width + 2 * padding }
 
         init(_ shifts: ViewRendering.Shifts, columns: Int, width: Int) {
+            emptyChannels = shifts.emptyChannels
             channels = shifts.emptyChannels + shifts.count
             border = shifts.border
             self.columns = columns
@@ -91,15 +117,22 @@ enum ViewRenderer {
             let padding = Int(scaled.reduce(0) { max($0, abs($1)) }.rounded(.up)) + 1
             taps = scaled.map { (Int($0.rounded(.down)) + padding, Float($0 - $0.rounded(.down))) }
             self.padding = padding
+            places = (0..<width).map { Place(of: $0, size: width, on: columns) }
         }
 
-        /// Which entries of `count` belong to index `i` of `size`, and the second one's weight.
-        static func place(_ i: Int, of size: Int, on count: Int) -> (first: Int, second: Int, weight: Float) {
-            let first = i * count / size
-            return (first, min(first + 1, count - 1), Float(i * count % size) / Float(size))
+        func blend(_ probability: UnsafePointer<Float>, _ place: Place, into scratch: Scratch) {
+            let (upper, lower) = (
+                probability + place.first * columns * channels, probability + place.second * columns * channels
+            )
+            for x in 0..<columns {
+                for k in 0..<channels {
+                    let i = x * channels + k
+                    scratch.blended[k * columns + x] = upper[i] * (1 - place.weight) + lower[i] * place.weight
+                }
+            }
         }
 
-        func pad(_ row: UnsafePointer<Float>, into padded: UnsafeMutablePointer<Float>) {
+        func pad(_ row: UnsafePointer<Float>, into scratch: Scratch) {
             for i in 0..<paddedWidth {
                 let x = i - padding
                 let inside: Int?
@@ -115,33 +148,38 @@ enum ViewRenderer {
                         inside = min(phase, period - phase)
                     }
                 }
-                for c in 0..<3 { padded[3 * i + c] = inside.map { row[3 * $0 + c] } ?? 0 }
+                for c in 0..<3 { scratch.padded[c * paddedWidth + i] = inside.map { row[3 * $0 + c] } ?? 0 }
             }
         }
 
-        func render(_ scratch: Scratch, emptyChannels: Int, into result: UnsafeMutablePointer<Float>) {
-            taps.withUnsafeBufferPointer { taps in
-                for x in 0..<width {
-                    let (left, right, weight) = Self.place(x, of: width, on: columns)
-                    let (near, far) = (scratch.blended + left * channels, scratch.blended + right * channels)
-                    var total: Float = 0
-                    for k in 0..<emptyChannels { total += near[k] * (1 - weight) + far[k] * weight }
-                    var (red, green, blue): (Float, Float, Float) = (0, 0, 0)
-                    for k in 0..<taps.count {
-                        let share = near[emptyChannels + k] * (1 - weight) + far[emptyChannels + k] * weight
-                        let (offset, fraction) = taps[k]
-                        let pixel = scratch.padded + 3 * (x + offset)
-                        let (first, second) = (share * (1 - fraction), share * fraction)
-                        red += first * pixel[0] + second * pixel[3]
-                        green += first * pixel[1] + second * pixel[4]
-                        blue += first * pixel[2] + second * pixel[5]
-                        total += share
+        func render(_ scratch: Scratch, into result: UnsafeMutablePointer<Float>) {
+            let (share, sums) = (scratch.share, scratch.sums)
+            sums.update(repeating: 0, count: 4 * width)
+            places.withUnsafeBufferPointer { places in
+                for k in 0..<channels {
+                    let plane = scratch.blended + k * columns
+                    let total = sums + 3 * width
+                    for x in 0..<width {
+                        let place = places[x]
+                        share[x] = plane[place.first] * (1 - place.weight) + plane[place.second] * place.weight
                     }
-                    let factor = 1 / max(total, 1e-12)
-                    result[3 * x] = red * factor
-                    result[3 * x + 1] = green * factor
-                    result[3 * x + 2] = blue * factor
+                    for x in 0..<width { total[x] += share[x] }
+                    if k < emptyChannels { continue }
+                    let (offset, fraction) = taps[k - emptyChannels]
+                    for c in 0..<3 {
+                        let (sum, pixels) = (sums + c * width, scratch.padded + c * paddedWidth + offset)
+                        if fraction == 0 {
+                            for x in 0..<width { sum[x] += share[x] * pixels[x] }
+                        } else {
+                            let rest = 1 - fraction
+                            for x in 0..<width { sum[x] += share[x] * (pixels[x] * rest + pixels[x + 1] * fraction) }
+                        }
+                    }
                 }
+            }
+            for x in 0..<width {
+                let factor = 1 / max(sums[3 * width + x], 1e-12)
+                for c in 0..<3 { result[3 * x + c] = sums[c * width + x] * factor }
             }
         }
     }

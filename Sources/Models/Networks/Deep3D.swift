@@ -11,8 +11,8 @@ import Tensors
 /// justinttl/deep3d-tf (`tf`). They differ in depth, order of layers and shifts; `Variant` says how.
 ///
 /// Deviations. From the picture, 0…255, one mean is taken off, not a mean image. The convolutions of VGG start from He's
-/// distribution where no trained ones are given. `tf` takes off its mean from 0…255, as it was meant to; its code divides by
-/// 255 once more, so that its network sees next to nothing.
+/// distribution where `--init` gives no trained ones. `tf` takes off its mean from 0…255, as it was meant to; its code
+/// divides by 255 once more, so that its network sees next to nothing.
 public struct Deep3D: Network {
     public static let name = "deep3d"
     public static let summary = "right view of a pair from the left one alone (Deep3D)"
