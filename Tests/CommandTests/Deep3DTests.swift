@@ -89,7 +89,7 @@ extension CommandTests {
 
         @Test func gradientsAgreeWithFiniteDifferences() throws {
             let outcome = try Self.trained.get().vergence(
-                "debug", "gradcheck", "--model", "deep3d", "--set", "width=4", "--set", "fc=16", "--set",
+                "debug", "gradcheck", "--model", "deep3d", "--set", "width=16", "--set", "fc=64", "--set",
                 "input-height=32", "--set", "input-width=64", "--size", "32x64")
             #expect(outcome.exitCode == 0, "\(outcome.errors)")
             #expect(outcome.output.contains(" 0 disagree"), "\(outcome.output)")
