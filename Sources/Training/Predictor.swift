@@ -40,6 +40,7 @@ public final class Predictor {
     public let averagesMirrored: Bool
     private let graph: NetworkGraph
     private let executor: Executor
+    private let kernels: KernelContext
 
     /// - Parameters:
     ///   - size: the size at which the network runs: nil is what it was trained on.
@@ -56,6 +57,7 @@ public final class Predictor {
         (height, width) = size
         network = trained.network
         self.averagesMirrored = averagesMirrored
+        self.kernels = kernels
         graph = try NetworkGraph(trained.network, .prediction, batch: 1, height: size.height, width: size.width)
         if averagesMirrored, let map = graph.maps.first(where: { $0.eye != nil || $0.kind == .view }) {
             throw Failure(
@@ -95,10 +97,12 @@ public final class Predictor {
             // Networks that make pictures make them for one eye of a pair.
             guard let eye = map.eye else { continue }
             let values = found.values
-            let picture = PixelArray(
-                height: found.height, width: found.width, channels: 3, element: .uint8,
-                bytes: values.map { UInt8(max(0, min(255, $0 * 255 + 0.5))) })
-            reconstructions.append((eye, Resizing.area(picture, height: own.height, width: own.width)))
+            if let rendered = try rendered(map, record, own) {
+                reconstructions.append((eye, Self.picture(rendered, own.height, own.width)))
+            } else {
+                let picture = Self.picture(values, found.height, found.width)
+                reconstructions.append((eye, Resizing.area(picture, height: own.height, width: own.width)))
+            }
             if let target = try target(map, record), target.count == values.count {
                 let sum = (0..<values.count).reduce(0.0) { $0 + abs(Double(values[$1]) - Double(target[$1])) }
                 errors.append((eye, sum / Double(values.count)))
@@ -154,7 +158,7 @@ public final class Predictor {
             }
             own = (picture.height, picture.width)
             guard let view = executor.input(input.name) else { continue }
-            var values = try floats(of: picture, input.name, record)
+            var values = try floats(of: picture, input.name, record, height: height, width: width)
             if isMirrored { mirror(&values) }
             values.withUnsafeBufferPointer { NetworkFeed.encode($0, input, into: view, known: nil) }
         }
@@ -172,8 +176,31 @@ public final class Predictor {
         }
     }
 
-    /// A picture at the network's size, 0…1.
-    private func floats(of picture: PixelArray, _ name: String, _ record: Record) throws -> [Float] {
+    private static func picture(_ values: [Float], _ height: Int, _ width: Int) -> PixelArray {
+        PixelArray(
+            height: height, width: width, channels: 3, element: .uint8,
+            bytes: values.map { UInt8(max(0, min(255, $0 * 255 + 0.5))) })
+    }
+
+    /// A view at the size of the picture that it follows from, where that is larger than the network's.
+    private func rendered(
+        _ map: NetworkResult.Map, _ record: Record, _ own: (height: Int, width: Int)
+    ) throws -> [Float]? {
+        guard let rendering = map.rendering, own != (height, width), own.height >= height, own.width >= width,
+            let probability = executor.output(rendering.probability),
+            let field = network.inputs.first(where: { $0.name == rendering.source }),
+            let picture = field.streamed.candidates.lazy.compactMap({ record[$0] }).first
+        else { return nil }
+        return ViewRenderer.render(
+            rendering.shifts, probability: probability,
+            source: try floats(of: picture, field.name, record, height: own.height, width: own.width),
+            height: own.height, width: own.width, pool: kernels.pool)
+    }
+
+    /// A picture at another size, 0…1.
+    private func floats(
+        of picture: PixelArray, _ name: String, _ record: Record, height: Int, width: Int
+    ) throws -> [Float] {
         guard picture.element != .float32, picture.channels == 1 || picture.channels == 3 else {
             throw Failure(
                 .badData,
@@ -194,7 +221,7 @@ public final class Predictor {
     /// What a rebuilt view should be, at the network's size.
     private func target(_ map: NetworkResult.Map, _ record: Record) throws -> [Float]? {
         guard let name = map.truth, let picture = record[name] else { return nil }
-        return try floats(of: picture, name, record)
+        return try floats(of: picture, name, record, height: height, width: width)
     }
 
     /// A map at the size of the pictures; NaN in a margin that the network leaves out.
