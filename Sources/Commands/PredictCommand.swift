@@ -19,7 +19,9 @@ struct PredictCommand: ParsableCommand {
               KEY_disparity_left.pfm     float32; also .npy
               KEY_depth.png, .pfm, .npy  metres; KEY_depth_16.png: metres · 256, 0 = unknown
               KEY_mask.png, .pfm, .npy   probability, 0…255 in the picture
-              KEY_right_rebuilt.png      the right view as the network rebuilds it from the left one
+              KEY_right_rebuilt.png      the right view as the network rebuilds it from the left one, at the picture's size
+              KEY_sbs.png                left and right view side by side, if the network makes one from the other alone
+              KEY_anaglyph.png           the same for red-cyan glasses
               KEY_depth_left.png, …      metres, with --calibration; KEY_points.ply: points in space, with --ply
             Films (read and written by ffmpeg) become films with their sound, subtitles and times:
               NAME_depth.mkv, NAME_depth_gray.mkv, NAME_depth_16.mkv (the numbers of _16.png, lossless),
@@ -35,7 +37,7 @@ struct PredictCommand: ParsableCommand {
         case folders
     }
 
-    enum Format: String, CaseIterable { case color, png16, pfm, npy, views }
+    enum Format: String, CaseIterable { case color, png16, pfm, npy, views, sbs, anaglyph }
 
     @Argument(help: ArgumentHelp("Pictures, folders of them, or films.", valueName: "input"))
     var inputs: [String]
@@ -49,7 +51,7 @@ struct PredictCommand: ParsableCommand {
     @Option(help: "Height x width at which the network runs. (default: that of its training)")
     var size: PixelSize?
     @Option(help: "What to write: \(Format.allCases.map(\.rawValue).joined(separator: ",")); commas between.")
-    var formats = "color,png16,pfm,views"
+    var formats = "color,png16,pfm,views,sbs,anaglyph"
     @Option(help: "Disparities of the colour map's ends, LOW:HIGH; without it each map, or film, has its own.")
     var range: String?
     @OptionGroup(title: "Space") var space: SpaceOptions
@@ -85,7 +87,7 @@ struct PredictCommand: ParsableCommand {
         let reporter = ProgressReporter(task: "predict", unit: "picture", items: "pictures", total: items.count)
         defer { reporter.finish() }
         var sheets = ContactSheetWriter(folder: output)
-        var error = 0.0
+        var (error, measured) = (0.0, 0)
         for (number, item) in items.enumerated() {
             let record = try item.load()
             let prediction = try predictor.predict(record)
@@ -95,16 +97,18 @@ struct PredictCommand: ParsableCommand {
             try write(prediction, maps, key: item.key, chosen, fixedRange)
             if space.ply, let rig { try space.writePoints(maps, of: record, rig, to: "\(output)/\(item.key)") }
             if space.contactSheet { try sheets.add(record, prediction, range: fixedRange) }
-            error += prediction.errors.map(\.value).reduce(0, +) / Double(max(1, prediction.errors.count))
+            try writeStereo(prediction, of: record, for: predictor.network, chosen)
+            if !prediction.errors.isEmpty {
+                error += prediction.errors.map(\.value).reduce(0, +) / Double(prediction.errors.count)
+                measured += 1
+            }
             reporter.update(position: number + 1)
         }
         try sheets.write()
         reporter.finish()
-        let hasViews = predictor.maps.contains { $0.kind == .view }
         let quality =
-            hasViews
-            ? ", mean absolute error of the rebuilt views \(ProgressFormat.loss(error / Double(max(1, items.count))))"
-            : ""
+            measured > 0
+            ? ", mean absolute error of the rebuilt views \(ProgressFormat.loss(error / Double(measured)))" : ""
         print(
             "\(items.count) picture\(items.count == 1 ? "" : "s") at \(predictor.height)x\(predictor.width)\(quality); "
                 + "maps in \(output)")
@@ -219,7 +223,7 @@ struct PredictCommand: ParsableCommand {
                 case .png16: try ImageFile.write(MapFiles.png16(map, kind), to: name + "_16.png")
                 case .pfm: try ImageFile.write(map, to: name + ".pfm")
                 case .npy: try ImageFile.write(map, to: name + ".npy")
-                case .views: break
+                case .views, .sbs, .anaglyph: break
                 }
             }
         }
@@ -227,6 +231,25 @@ struct PredictCommand: ParsableCommand {
             for (eye, picture) in prediction.reconstructions {
                 try ImageFile.write(picture, to: "\(base)_\(eye.rawValue)_rebuilt.png")
             }
+        }
+    }
+
+    /// Both views as one picture, where the network makes one of them from the other alone.
+    private func writeStereo(
+        _ prediction: Predictor.Prediction, of record: Record, for network: any Network, _ formats: [Format]
+    ) throws {
+        guard network.inputs.count == 1, let made = prediction.reconstructions.first,
+            let source = network.inputs[0].streamed.candidates.lazy.compactMap({ record[$0] }).first
+        else { return }
+        let other = ContactSheet.displayable(source)
+        let (left, right) = made.eye == .right ? (other, made.picture) : (made.picture, other)
+        if formats.contains(.sbs) {
+            try ImageFile.write(
+                StereoPictures.sideBySide(left: left, right: right), to: "\(output)/\(record.key)_sbs.png")
+        }
+        if formats.contains(.anaglyph) {
+            try ImageFile.write(
+                StereoPictures.anaglyph(left: left, right: right), to: "\(output)/\(record.key)_anaglyph.png")
         }
     }
 }

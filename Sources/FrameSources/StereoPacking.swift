@@ -13,27 +13,18 @@ public enum StereoPacking {
         switch kind {
         case .halfSideBySide:
             let half = (width + 1) / 2
-            return beside(
-                Resizing.area(left, height: height, width: half), Resizing.area(right, height: height, width: half))
+            return StereoPictures.sideBySide(
+                left: Resizing.area(left, height: height, width: half),
+                right: Resizing.area(right, height: height, width: half))
         case .halfTopBottom:
             let half = (height + 1) / 2
             return above(
                 Resizing.area(left, height: half, width: width), Resizing.area(right, height: half, width: width))
         case .topBottom: return above(left, right)
         case .anaglyph: return anaglyph(left, right)
-        case .sideBySide, .depth, .gray, .gray16, .view: return beside(left, right)
+        case .sideBySide, .depth, .gray, .gray16, .view: 
+            return StereoPictures.sideBySide(left: left, right: right)
         }
-    }
-
-    private static func beside(_ left: PixelArray, _ right: PixelArray) -> PixelArray {
-        let row = left.width * 3
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(2 * left.bytes.count)
-        for y in 0..<left.height {
-            bytes += left.bytes[(y * row)..<((y + 1) * row)]
-            bytes += right.bytes[(y * row)..<((y + 1) * row)]
-        }
-        return PixelArray(height: left.height, width: 2 * left.width, channels: 3, element: .uint8, bytes: bytes)
     }
 
     private static func above(_ left: PixelArray, _ right: PixelArray) -> PixelArray {

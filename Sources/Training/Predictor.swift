@@ -43,6 +43,7 @@ public final class Predictor {
     public let network: any Network
     private let graph: NetworkGraph
     private let executor: Executor
+    private let kernels: KernelContext
 
     /// - Parameter size: the size at which the network runs: nil is what it was trained on.
     /// - Throws: `Failure` (usage) if no size is known, (bad data) if it does not fit the network.
@@ -52,6 +53,7 @@ public final class Predictor {
         }
         (height, width) = size
         network = trained.network
+        self.kernels = kernels
         graph = try NetworkGraph(trained.network, .prediction, batch: 1, height: size.height, width: size.width)
         executor = Executor(
             graph.graph,
@@ -98,10 +100,12 @@ public final class Predictor {
             // Networks that make pictures make them for one eye of a pair.
             guard let eye = map.eye else { continue }
             let values = map.decoded(view)
-            let picture = PixelArray(
-                height: view.shape[1], width: view.shape[2], channels: 3, element: .uint8,
-                bytes: values.map { UInt8(max(0, min(255, $0 * 255 + 0.5))) })
-            reconstructions.append((eye, Resizing.area(picture, height: own.height, width: own.width)))
+            if let rendered = try rendered(map, record, own) {
+                reconstructions.append((eye, Self.picture(rendered, own.height, own.width)))
+            } else {
+                let picture = Self.picture(values, view.shape[1], view.shape[2])
+                reconstructions.append((eye, Resizing.area(picture, height: own.height, width: own.width)))
+            }
             if let target = try target(map, record), target.count == values.count {
                 let sum = (0..<values.count).reduce(0.0) { $0 + abs(Double(values[$1]) - Double(target[$1])) }
                 errors.append((eye, sum / Double(values.count)))
@@ -110,13 +114,36 @@ public final class Predictor {
         return Prediction(maps: maps, reconstructions: reconstructions, errors: errors)
     }
 
+    private static func picture(_ values: [Float], _ height: Int, _ width: Int) -> PixelArray {
+        PixelArray(
+            height: height, width: width, channels: 3, element: .uint8,
+            bytes: values.map { UInt8(max(0, min(255, $0 * 255 + 0.5))) })
+    }
+
+    /// A view at the size of the picture that it follows from, where that is larger than the network's.
+    private func rendered(
+        _ map: NetworkResult.Map, _ record: Record, _ own: (height: Int, width: Int)
+    ) throws -> [Float]? {
+        guard let rendering = map.rendering, own != (height, width), own.height >= height, own.width >= width,
+            let probability = executor.output(rendering.probability),
+            let field = network.inputs.first(where: { $0.name == rendering.source }),
+            let picture = field.streamed.candidates.lazy.compactMap({ record[$0] }).first
+        else { return nil }
+        return ViewRenderer.render(
+            rendering.shifts, probability: probability,
+            source: try floats(of: picture, field.name, record, height: own.height, width: own.width),
+            height: own.height, width: own.width, pool: kernels.pool)
+    }
+
     private func fill(_ view: TensorView, _ field: NetworkField, with picture: PixelArray, _ record: Record) throws {
-        let values = try floats(of: picture, field.name, record)
+        let values = try floats(of: picture, field.name, record, height: height, width: width)
         values.withUnsafeBufferPointer { NetworkFeed.encode($0, field, into: view, known: nil) }
     }
 
-    /// A picture at the network's size, 0…1.
-    private func floats(of picture: PixelArray, _ name: String, _ record: Record) throws -> [Float] {
+    /// A picture at another size, 0…1.
+    private func floats(
+        of picture: PixelArray, _ name: String, _ record: Record, height: Int, width: Int
+    ) throws -> [Float] {
         guard picture.element != .float32, picture.channels == 1 || picture.channels == 3 else {
             throw Failure(
                 .badData,
@@ -137,7 +164,7 @@ public final class Predictor {
     /// What a rebuilt view should be, at the network's size.
     private func target(_ map: NetworkResult.Map, _ record: Record) throws -> [Float]? {
         guard let name = map.truth, let picture = record[name] else { return nil }
-        return try floats(of: picture, name, record)
+        return try floats(of: picture, name, record, height: height, width: width)
     }
 
     /// A map at the size of the pictures; NaN in a margin that the network leaves out.
