@@ -125,6 +125,44 @@ extension CommandTests {
             }
         }
 
+        /// A 2D film, by a network that makes the right view of the left one.
+        @Test(arguments: ["network", "warped"])
+        func flatFilmsBecome3D(views: String) throws {
+            let workspace = try Self.shared.get()
+            if !workspace.exists("deep") {
+                #expect(
+                    try workspace.shards("synth", "wide", "--pairs", "8", "--size", "32x64", "--seed", "2").exitCode == 0)
+                let trained = try workspace.vergence(
+                    "train", "wide", "--run", "deep", "--model", "deep3d", "--set", "width=4", "--set", "fc=16", "--set",
+                    "input-height=32", "--set", "input-width=64", "--lanes", "1", "--lane-batch", "2", "--steps", "3",
+                    "--threads", "1")
+                try #require(trained.exitCode == 0, "\(trained.errors)")
+                try Self.ffmpeg(
+                    workspace,
+                    ["-f", "lavfi", "-i", "testsrc2=size=130x66:rate=24", "-f", "lavfi", "-i", "sine=d=1", "-frames:v", "12"]
+                        + ["-c:v", "ffv1", "-pix_fmt", "bgr0", "-c:a", "aac", "2d.mkv"])
+            }
+            let outcome = try workspace.vergence(
+                "predict", "2d.mkv", "--checkpoint", "deep", "--output", "3d-" + views, "--codec", "ffv1", "--threads", "1",
+                "--views", views)
+            try #require(outcome.exitCode == 0, "\(outcome.errors)")
+            let file = "3d-\(views)/2d_LRF_Full_SBS.mkv"
+            #expect(try times(file) == times("2d.mkv"))
+            #expect(try sound(file) == sound("2d.mkv"))
+            #expect(try probe(file, "stream_tags=stereo_mode", ["-select_streams", "v"]).first == "left_right")
+            for (name, graph, output) in [
+                (file, "crop=130:66:0:0", "left.rgb"), (file, "crop=130:66:130:0", "right.rgb"), ("2d.mkv", "null", "own.rgb"),
+            ] {
+                try Self.ffmpeg(workspace, ["-i", name, "-vf", graph, "-f", "rawvideo", "-pix_fmt", "rgb24", output])
+            }
+            let (left, right, own) = (workspace.bytes("left.rgb"), workspace.bytes("right.rgb"), workspace.bytes("own.rgb"))
+            #expect(left == own && own?.count == 12 * 130 * 66 * 3)
+            // Hardly trained, but a picture of the same thing.
+            let pairs = zip(try #require(right), try #require(own))
+            let difference = pairs.reduce(0) { $0 + abs(Int($1.0) - Int($1.1)) }
+            #expect(right != own && Double(difference) / Double(own?.count ?? 1) < 70)
+        }
+
         @Test func otherContainers() throws {
             let expected = try times("film.mkv")
             for (file, subtitles) in [("one.mp4", "mov_text"), ("one.mov", "mov_text")] {
