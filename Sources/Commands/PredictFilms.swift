@@ -136,8 +136,7 @@ struct FilmJob {
         let reporter = ProgressReporter(
             task: "predict", unit: "frame", items: "frames", position: start, total: total.map { max($0, start) })
         defer { reporter.finish() }
-        let result = try prediction.run(
-            writer, progress: { reporter.update(position: $0) }, note: { reporter.print($0) })
+        let result = try prediction.run(writer) { reporter.update(position: $0) }
         reporter.finish()
         if result.errorCount > 0 {
             Console.warn(

@@ -75,17 +75,15 @@ public struct FilmPrediction {
         }
     }
 
-    private var stems: [NetworkResult.Map] { predictor.maps.filter { $0.kind != .view } }
-
     /// Makes the rest of the films that `writer` writes.
-    /// - Parameters:
-    ///   - progress: told the number of frames done.
-    ///   - note: told what the user should know.
+    /// - Parameter progress: told the number of frames done.
     /// - Returns: frames in all, and what the decoder complained about.
     public func run(
-        _ writer: FilmWriter, progress: (Int) -> Void, note: (String) -> Void
+        _ writer: FilmWriter, progress: (Int) -> Void
     ) throws -> (frameCount: Int, errorCount: Int, firstError: String) {
-        var smoothers = stems.map { _ in TemporalSmoother(strength: options.smoothing) }
+        var smoothers = predictor.maps.filter { $0.kind != .view }.map { _ in
+            TemporalSmoother(strength: options.smoothing)
+        }
         let start = writer.finishedFrameCount
         if options.smoothing > 0, start > 0 {
             var rest = (try writer.state() ?? [])[...]
