@@ -328,6 +328,37 @@ extension CommandTests {
             #expect(maps.count == 4, "\(maps)")
         }
 
+        /// Records that know their rig are measured in metres without being asked.
+        @Test func recordsWithCalibration() throws {
+            let workspace = try Self.shared.get()
+            let picture = PixelArray(
+                height: 48, width: 64, channels: 3, element: .uint8, bytes: (0..<(48 * 64 * 3)).map { UInt8($0 * 7 & 255) })
+            try FileManager.default.createDirectory(
+                atPath: workspace.path("rig/scene"), withIntermediateDirectories: true)
+            for name in ["im0", "im1"] { try ImageFile.write(picture, to: workspace.path("rig/scene/\(name).png")) }
+            try ImageFile.write(
+                PixelArray(height: 48, width: 64, channels: 1, floats: [Float](repeating: 4, count: 48 * 64)),
+                to: workspace.path("rig/scene/disp0.pfm"))
+            try workspace.write(
+                "cam0=[100 0 32; 0 100 24; 0 0 1]\ncam1=[100 0 33; 0 100 24; 0 0 1]\ndoffs=1\nbaseline=200\n",
+                "rig/scene/calib.txt")
+            try #require(try workspace.shards("convert", "rig", "rigged", "--layout", "middlebury").exitCode == 0)
+            // f · b / (d + 1): the truth is 100 · 0.2 / 5 = 4 m; a disparity of 3 makes 5 m, a quarter too much.
+            for (constant, relative, colour) in [("4", 0.0, [49, 54, 149]), ("3", 0.25, [171, 217, 233])] {
+                let outcome = try workspace.vergence(
+                    "evaluate", "rigged", "--predictions", "constant:" + constant, "--error-maps", "rig-errors", "--json", "-")
+                try #require(outcome.exitCode == 0, "\(outcome.errors)")
+                let json = try #require(try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any])
+                let tables = try #require(json["tables"] as? [[String: Any]])
+                let depth = try #require(tables.first { ($0["title"] as? String)?.hasPrefix("depth") == true })
+                let values = (depth["rows"] as? [[String: Any]])?.first?["values"] as? [String: Any]
+                #expect(abs((values?["abs_rel"] as? Double ?? -1) - relative) < 1e-6, "\(values ?? [:])")
+                let files = workspace.files(below: "rig-errors").keys.filter { $0.hasSuffix(".png") }
+                let map = try ImageFile.read(workspace.path("rig-errors/\(try #require(files.first))"))
+                #expect(map.bytes.suffix(3).map(Int.init) == colour)
+            }
+        }
+
         /// Every command of the document.
         @Test func commandsOfTheDocument() throws {
             let workspace = try Self.shared.get()
