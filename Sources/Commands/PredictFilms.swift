@@ -107,7 +107,7 @@ struct FilmJob {
         let targets = try targets(kinds, madeEye: prediction.madeEye)
         let folder = isFile ? (output.lastIndex(of: "/").map { String(output[..<$0]) } ?? ".") : output
         let work = isFile ? output + ".unfinished" : "\(output)/\(stem).unfinished"
-        if options.resume, !Files.exists(work), targets.allSatisfy({ Files.exists($0.path) }) {
+        if options.resume, try FilmWriter.isDone(targets, work: work) {
             return "\(input): already there: " + targets.map(\.path).joined(separator: ", ")
         }
         Console.note(views.summary)

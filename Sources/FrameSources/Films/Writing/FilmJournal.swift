@@ -65,7 +65,7 @@ final class FilmJournal {
             content = begun
         }
         let isGoingOn = hasJournal && !overwrites
-        for name in try Files.list(folder) where name != "lock" {
+        for name in try Files.list(folder) where name != "lock" && Self.isRemnant(name) {
             if isGoingOn && (name == Self.fileName || isOwned(name)) { continue }
             unlink(folder + "/" + name)
         }
@@ -73,6 +73,14 @@ final class FilmJournal {
     }
 
     deinit { if descriptor >= 0 { close(descriptor) } }
+
+    /// Whether a film has been begun in a folder and is not whole.
+    static func isUnfinished(_ folder: String) -> Bool { Files.exists(folder + "/" + fileName) }
+
+    /// Names that only runs give. Files of others stay, whatever the folder is called.
+    private static func isRemnant(_ name: String) -> Bool {
+        name == "lock" || [fileName, "segment-", "state-", "list-", "trial"].contains { name.hasPrefix($0) }
+    }
 
     /// Files of finished segments, and what comes after them.
     private func isOwned(_ name: String) -> Bool {
@@ -115,9 +123,14 @@ final class FilmJournal {
         try AtomicFileWriter.write(Array(try encoder.encode(content)) + [10], to: folder + "/" + Self.fileName)
     }
 
-    /// The film is whole: removes the folder.
-    func remove() throws {
-        for name in try Files.list(folder) { unlink(folder + "/" + name) }
+    /// The film is whole: removes the folder. The journal goes first, so that what a kill leaves counts for nothing.
+    func remove() throws { try Self.removeRemnants(of: folder) }
+
+    /// What a run left that was killed while it tidied up.
+    static func removeRemnants(of folder: String) throws {
+        guard Files.isFolder(folder) else { return }
+        let names = try Files.list(folder).filter(isRemnant)
+        for name in [fileName] + names { unlink(folder + "/" + name) }
         rmdir(folder)
     }
 }

@@ -68,7 +68,9 @@ public final class FilmWriter {
             if target.codec == .ffv1, container == .mp4 {
                 throw Failure(.usage, "\(target.path): MP4 does not hold ffv1; end the name in .mkv")
             }
-            if Files.exists(target.path), !options.overwrites {
+            // A run that was killed while it joined films has published some of them.
+            let isOurs = options.resumes && FilmJournal.isUnfinished(work)
+            if Files.exists(target.path), !options.overwrites, !isOurs {
                 throw Failure(.usage, "\(target.path): exists; give --overwrite, or another --output")
             }
             let muxer = FilmMuxer(
@@ -96,6 +98,13 @@ public final class FilmWriter {
                 throw error
             }
         }
+    }
+
+    /// Whether nothing is left to be done: all films are there, and none is unfinished.
+    public static func isDone(_ targets: [Target], work: String) throws -> Bool {
+        guard targets.allSatisfy({ Files.exists($0.path) }), !FilmJournal.isUnfinished(work) else { return false }
+        try FilmJournal.removeRemnants(of: work)
+        return true
     }
 
     private static func fingerprint(_ path: String) throws -> String {
