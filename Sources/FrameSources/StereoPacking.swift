@@ -32,24 +32,23 @@ public enum StereoPacking {
             height: 2 * left.height, width: left.width, channels: 3, element: .uint8, bytes: left.bytes + right.bytes)
     }
 
-    /// For red and cyan glasses, the red one on the left eye, in 1/65536: rows red, green, blue of left red, green, blue,
-    /// right red, green, blue.
+    /// For red and cyan glasses, the red one on the left eye: rows red, green, blue of left red, green, blue, right red,
+    /// green, blue.
     ///
-    /// **Source:** Dubois, "A projection method to generate anaglyph stereo images", ICASSP 2001, by the numbers that
-    /// ffmpeg's filter `stereo3d` has.
-    private static let dubois: [[Int32]] = [
-        [29884, 32768, 11534, -2818, -5767, -131],
-        [-2621, -2490, -1048, 24773, 48103, -1180],
-        [-983, -1376, -328, -4719, -7406, 80347],
+    /// **Source:** Dubois, "A projection method to generate anaglyph stereo images", ICASSP 2001.
+    private static let dubois: [Double] = [
+        0.4561, 0.500484, 0.176381, -0.0434706, -0.0879388, -0.00155529,
+        -0.0400822, -0.0378246, -0.0157589, 0.378476, 0.73364, -0.0184503,
+        -0.0152161, -0.0205971, -0.00546856, -0.0721527, -0.112961, 1.2264,
     ]
+    private static let fixedDubois = dubois.map { Int32(($0 * 65_536).rounded()) }
 
     private static func anaglyph(_ left: PixelArray, _ right: PixelArray) -> PixelArray {
         var result = PixelArray(zerosOf: left.height, left.width, 3, .uint8)
-        let flat = dubois.flatMap { $0 }
         left.bytes.withUnsafeBufferPointer { left in
             right.bytes.withUnsafeBufferPointer { right in
                 result.bytes.withUnsafeMutableBufferPointer { target in
-                    flat.withUnsafeBufferPointer { m in
+                    fixedDubois.withUnsafeBufferPointer { m in
                         for i in stride(from: 0, to: target.count, by: 3) {
                             for c in 0..<3 {
                                 var sum: Int32 = 0
