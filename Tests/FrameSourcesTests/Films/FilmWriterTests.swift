@@ -146,8 +146,10 @@ import Testing
             }
             return StereoPacking.picture(.anaglyph, left: views[0], right: views[1]).bytes
         }
-        let isSame = sameBytes(made, expected)
-        #expect(isSame)
+        try #require(made.count == expected.count)
+        // Its roundings may differ.
+        let largest = zip(made, expected).map { abs(Int($0) - Int($1)) }.max()
+        #expect(largest ?? 255 <= 1)
     }
 
     @Test func packedPicturesAreTakenApartAgain() throws {
