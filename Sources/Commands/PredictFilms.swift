@@ -57,7 +57,8 @@ struct FilmOutputOptions: ParsableArguments {
         let kinds = try film?.split(separator: ",").map { name in
             guard let kind = FilmKind(rawValue: String(name)) else {
                 throw Failure(
-                    .usage, "--film: unknown '\(name)'\(suggestion(for: String(name), among: names)); known: "
+                    .usage,
+                    "--film: unknown '\(name)'\(suggestion(for: String(name), among: names)); known: "
                         + names.joined(separator: ", "))
             }
             return kind

@@ -41,7 +41,8 @@ struct SpaceOptions: ParsableArguments {
 
     /// - Parameter maps: with those in metres.
     /// - Throws: `Failure` (64) if no map says how far things are.
-    func writePoints(_ maps: [Predictor.PredictedMap], of record: Record, _ rig: RigCalibration, to base: String) throws {
+    func writePoints(_ maps: [Predictor.PredictedMap], of record: Record, _ rig: RigCalibration, to base: String) throws
+    {
         let depths = maps.filter { $0.map.kind == .depth }
         guard let found = depths.first(where: { $0.map.eye == .left }) ?? depths.first else {
             throw Failure(.usage, "--ply: the network makes neither disparity nor depth")
@@ -80,7 +81,8 @@ struct ContactSheetWriter {
                 Colormap.colours(
                     of: found.array, in: range ?? (isShare ? 0...1 : Colormap.range(of: found.array) ?? 0...1)))
         }
-        if let made = prediction.reconstructions.first(where: { $0.eye == .right }) ?? prediction.reconstructions.first {
+        if let made = prediction.reconstructions.first(where: { $0.eye == .right }) ?? prediction.reconstructions.first
+        {
             pictures.append(made.picture)
         }
         rows.append(

@@ -27,7 +27,9 @@ public enum ErrorColours {
     }
 
     /// With the scale's ten colours along the upper edge where there is room.
-    private static func picture(_ map: PixelArray, _ truth: PixelArray, _ measure: (Float, Float) -> Float) -> PixelArray {
+    private static func picture(_ map: PixelArray, _ truth: PixelArray, _ measure: (Float, Float) -> Float)
+        -> PixelArray
+    {
         precondition(map.height == truth.height && map.width == truth.width, "an error map of maps of unlike sizes")
         let (height, width) = (truth.height, truth.width)
         var result = PixelArray(zerosOf: height, width, 3, .uint8)

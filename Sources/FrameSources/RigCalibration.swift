@@ -25,7 +25,8 @@ public struct RigCalibration: Sendable, Equatable {
             let known = numbers.compactMap { $0 }
             guard known.count == numbers.count, let rig = Self.rig(known), known.count < 4 else {
                 throw Failure(
-                    .usage, "--calibration \(text): write FOCAL,BASELINE[,OFFSET] in pixels, metres and pixels, both above 0, "
+                    .usage,
+                    "--calibration \(text): write FOCAL,BASELINE[,OFFSET] in pixels, metres and pixels, both above 0, "
                         + "e.g. 721.5,0.54, or give a file")
             }
             self = rig

@@ -22,7 +22,7 @@ public enum StereoPacking {
                 Resizing.area(left, height: half, width: width), Resizing.area(right, height: half, width: width))
         case .topBottom: return above(left, right)
         case .anaglyph: return anaglyph(left, right)
-        case .sideBySide, .depth, .gray, .gray16, .view: 
+        case .sideBySide, .depth, .gray, .gray16, .view:
             return StereoPictures.sideBySide(left: left, right: right)
         }
     }

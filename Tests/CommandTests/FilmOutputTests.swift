@@ -43,8 +43,14 @@ extension CommandTests {
                 + "setpts=PTS+0.1/TB,trim=end_frame=\(frames)[v]"
             try ffmpeg(
                 workspace,
-                ["-filter_complex", graph, "-f", "lavfi", "-i", "sine=duration=\(Double(frames) / 20 + 1)", "-i", "words.srt"]
-                    + ["-map", "[v]", "-map", "0:a", "-map", "1:s", "-vsync", "passthrough", "-c:v", "ffv1", "-pix_fmt", "bgr0"]
+                [
+                    "-filter_complex", graph, "-f", "lavfi", "-i", "sine=duration=\(Double(frames) / 20 + 1)", "-i",
+                    "words.srt",
+                ]
+                    + [
+                        "-map", "[v]", "-map", "0:a", "-map", "1:s", "-vsync", "passthrough", "-c:v", "ffv1",
+                        "-pix_fmt", "bgr0",
+                    ]
                     + ["-c:a", "aac", "-c:s", "srt", "-metadata:s:v:0", "stereo_mode=left_right", name])
         }
 
@@ -60,7 +66,8 @@ extension CommandTests {
 
         /// Times of the pictures, milliseconds after the first sound, and how many can be decoded.
         private func times(_ name: String) throws -> [Int] {
-            let sound = try probe(name, "packet=pts_time", ["-select_streams", "a:0", "-read_intervals", "%+#1"])
+            let sound =
+                try probe(name, "packet=pts_time", ["-select_streams", "a:0", "-read_intervals", "%+#1"])
                 .first.flatMap { Double($0) } ?? 0
             return try probe(name, "frame=pts_time", ["-select_streams", "v:0"]).compactMap {
                 Double($0.prefix { $0 != "," }).map { Int((($0 - sound) * 1000).rounded()) }
@@ -93,13 +100,15 @@ extension CommandTests {
                 #expect(try self.sound(file) == sound, "\(kind)")
                 #expect(try probe(file, "stream=codec_name", ["-select_streams", "s"]) == ["subrip"], "\(kind)")
                 #expect(
-                    try probe(file, "stream=width,height", ["-select_streams", "v"]).first == "\(size.0),\(size.1)", "\(kind)")
+                    try probe(file, "stream=width,height", ["-select_streams", "v"]).first == "\(size.0),\(size.1)",
+                    "\(kind)")
                 #expect(
                     try probe(file, "stream_tags=stereo_mode", ["-select_streams", "v"]).first == mode, "\(kind)")
             }
             // Players that do not read the tag see it in the pictures.
             for (name, words) in [("film_LRF_Full_SBS", "side by side"), ("film_TB", "top and bottom")] {
-                let side = try probe("all/\(name).mkv", "frame=side_data_list", ["-select_streams", "v", "-show_frames"])
+                let side = try probe(
+                    "all/\(name).mkv", "frame=side_data_list", ["-select_streams", "v", "-show_frames"])
                 #expect(side.joined().contains(words) || side.joined().contains("Stereo 3D"), "\(side.first ?? "")")
             }
             // What was written is read again for what it is: as a stereo film of 30 pairs.
@@ -117,7 +126,8 @@ extension CommandTests {
                 "predict", "frames", "--layout", "side-by-side", "--checkpoint", "run", "--output", "pictures",
                 "--formats", "png16", "--threads", "1")
             try #require(pictures.exitCode == 0, "\(pictures.errors)")
-            try Self.ffmpeg(workspace, ["-i", "bits/film_depth_16.mkv", "-vsync", "passthrough", "-frames:v", "3", "bits/%d.png"])
+            try Self.ffmpeg(
+                workspace, ["-i", "bits/film_depth_16.mkv", "-vsync", "passthrough", "-frames:v", "3", "bits/%d.png"])
             for number in 1...3 {
                 let film = try ImageFile.read(workspace.path("bits/\(number).png"))
                 let picture = try ImageFile.read(workspace.path("pictures/f0\(number)_disparity_left_16.png"))
@@ -131,19 +141,25 @@ extension CommandTests {
             let workspace = try Self.shared.get()
             if !workspace.exists("deep") {
                 #expect(
-                    try workspace.shards("synth", "wide", "--pairs", "8", "--size", "32x64", "--seed", "2").exitCode == 0)
+                    try workspace.shards("synth", "wide", "--pairs", "8", "--size", "32x64", "--seed", "2").exitCode
+                        == 0)
                 let trained = try workspace.vergence(
-                    "train", "wide", "--run", "deep", "--model", "deep3d", "--set", "width=4", "--set", "fc=16", "--set",
+                    "train", "wide", "--run", "deep", "--model", "deep3d", "--set", "width=4", "--set", "fc=16",
+                    "--set",
                     "input-height=32", "--set", "input-width=64", "--lanes", "1", "--lane-batch", "2", "--steps", "3",
                     "--threads", "1")
                 try #require(trained.exitCode == 0, "\(trained.errors)")
                 try Self.ffmpeg(
                     workspace,
-                    ["-f", "lavfi", "-i", "testsrc2=size=130x66:rate=24", "-f", "lavfi", "-i", "sine=d=1", "-frames:v", "12"]
+                    [
+                        "-f", "lavfi", "-i", "testsrc2=size=130x66:rate=24", "-f", "lavfi", "-i", "sine=d=1",
+                        "-frames:v", "12",
+                    ]
                         + ["-c:v", "ffv1", "-pix_fmt", "bgr0", "-c:a", "aac", "2d.mkv"])
             }
             let outcome = try workspace.vergence(
-                "predict", "2d.mkv", "--checkpoint", "deep", "--output", "3d-" + views, "--codec", "ffv1", "--threads", "1",
+                "predict", "2d.mkv", "--checkpoint", "deep", "--output", "3d-" + views, "--codec", "ffv1", "--threads",
+                "1",
                 "--views", views)
             try #require(outcome.exitCode == 0, "\(outcome.errors)")
             let file = "3d-\(views)/2d_LRF_Full_SBS.mkv"
@@ -151,11 +167,14 @@ extension CommandTests {
             #expect(try sound(file) == sound("2d.mkv"))
             #expect(try probe(file, "stream_tags=stereo_mode", ["-select_streams", "v"]).first == "left_right")
             for (name, graph, output) in [
-                (file, "crop=130:66:0:0", "left.rgb"), (file, "crop=130:66:130:0", "right.rgb"), ("2d.mkv", "null", "own.rgb"),
+                (file, "crop=130:66:0:0", "left.rgb"), (file, "crop=130:66:130:0", "right.rgb"),
+                ("2d.mkv", "null", "own.rgb"),
             ] {
                 try Self.ffmpeg(workspace, ["-i", name, "-vf", graph, "-f", "rawvideo", "-pix_fmt", "rgb24", output])
             }
-            let (left, right, own) = (workspace.bytes("left.rgb"), workspace.bytes("right.rgb"), workspace.bytes("own.rgb"))
+            let (left, right, own) = (
+                workspace.bytes("left.rgb"), workspace.bytes("right.rgb"), workspace.bytes("own.rgb")
+            )
             #expect(left == own && own?.count == 12 * 130 * 66 * 3)
             // Hardly trained, but a picture of the same thing.
             let pairs = zip(try #require(right), try #require(own))
@@ -183,7 +202,10 @@ extension CommandTests {
         private func killAndResume(_ film: String, _ name: String, kills: Int, _ more: [String]) throws {
             let workspace = try Self.shared.get()
             let command =
-                ["predict", film, "--checkpoint", "run", "--threads", "1", "--segment-frames", "16", "--film", "depth,sbs"]
+                [
+                    "predict", film, "--checkpoint", "run", "--threads", "1", "--segment-frames", "16", "--film",
+                    "depth,sbs",
+                ]
                 + more
             let clock = Date()
             let reference = try workspace.vergence(command + ["--output", name + "-whole"])
@@ -213,7 +235,10 @@ extension CommandTests {
             try killAndResume("longer.mkv", "killed", kills: 4, [])
         }
 
-        @Test(.enabled(if: ProcessInfo.processInfo.environment["VERGENCE_LONG_TESTS"] == "1", "long: set VERGENCE_LONG_TESTS=1"))
+        @Test(
+            .enabled(
+                if: ProcessInfo.processInfo.environment["VERGENCE_LONG_TESTS"] == "1", "long: set VERGENCE_LONG_TESTS=1"
+            ))
         func thirtyKills() throws {
             let workspace = try Self.shared.get()
             try Self.makeFilm(workspace, "long.mkv", frames: 400)
@@ -221,7 +246,10 @@ extension CommandTests {
         }
 
         /// 2,000 frames take the memory of 200.
-        @Test(.enabled(if: ProcessInfo.processInfo.environment["VERGENCE_LONG_TESTS"] == "1", "long: set VERGENCE_LONG_TESTS=1"))
+        @Test(
+            .enabled(
+                if: ProcessInfo.processInfo.environment["VERGENCE_LONG_TESTS"] == "1", "long: set VERGENCE_LONG_TESTS=1"
+            ))
         func memoryDoesNotGrowWithLength() throws {
             let workspace = try Self.shared.get()
             var peaks: [Int] = []
@@ -234,7 +262,8 @@ extension CommandTests {
                 var peak = 0
                 _ = running.poll(timeoutSeconds: 600) {
                     let status =
-                        (try? String(contentsOfFile: "/proc/\(running.processIdentifier)/status", encoding: .utf8)) ?? ""
+                        (try? String(contentsOfFile: "/proc/\(running.processIdentifier)/status", encoding: .utf8))
+                        ?? ""
                     let line = status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
                     peak = max(peak, line.flatMap { Int($0.filter(\.isNumber)) } ?? 0)
                     return false
@@ -254,7 +283,8 @@ extension CommandTests {
             try Self.ffmpeg(
                 workspace, ["-f", "lavfi", "-i", "sine=d=1", "-c:a", "aac", "sound.mkv"])
             try Self.ffmpeg(
-                workspace, ["-f", "lavfi", "-i", "mandelbrot=size=96x64:rate=25", "-frames:v", "40", "-c:v", "mpeg4", "flat.mkv"])
+                workspace,
+                ["-f", "lavfi", "-i", "mandelbrot=size=96x64:rate=25", "-frames:v", "40", "-c:v", "mpeg4", "flat.mkv"])
             expectRefusal(try predict("--output", "no", input: "broken.mkv"), 65, "broken.mkv", "no film")
             expectRefusal(try predict("--output", "no", input: "sound.mkv"), 65, "no video in it")
             expectRefusal(try predict("--output", "no", input: "flat.mkv"), 65, "2D film")
@@ -264,16 +294,20 @@ extension CommandTests {
             expectRefusal(try predict("--output", "no.mkv", "--film", "depth,sbs"), 64, "give a folder")
             expectRefusal(try predict("--output", "no.avi"), 64, "end the name in .mkv")
             expectRefusal(try predict("--output", "no", "--ply", "--calibration", "1,1"), 64, "for pictures")
-            expectRefusal(try predict("--output", "no", "--film", "depth", input: "frames"), 64, "none of the inputs is a film")
             expectRefusal(
-                try workspace.vergence("predict", "film.mkv", "--checkpoint", "data", "--output", "no"), 66, "give a run")
+                try predict("--output", "no", "--film", "depth", input: "frames"), 64, "none of the inputs is a film")
+            expectRefusal(
+                try workspace.vergence("predict", "film.mkv", "--checkpoint", "data", "--output", "no"), 66,
+                "give a run")
             let bare = try workspace.vergence(
                 ["predict", "film.mkv", "--checkpoint", "run", "--output", "no"],
                 environment: ["PATH": workspace.path("data")])
             expectRefusal(bare, 66, "apt-get install ffmpeg")
             #expect(!workspace.exists("no"))
             // Sound that MP4 does not hold is found out before the work.
-            try Self.ffmpeg(workspace, ["-i", "film.mkv", "-map", "0:v", "-map", "0:a", "-c:v", "copy", "-c:a", "wavpack", "odd.mkv"])
+            try Self.ffmpeg(
+                workspace,
+                ["-i", "film.mkv", "-map", "0:v", "-map", "0:a", "-c:v", "copy", "-c:a", "wavpack", "odd.mkv"])
             expectRefusal(try predict("--output", "odd.mp4", input: "odd.mkv"), 64, "do not fit into mp4", "--no-audio")
             #expect(try predict("--output", "odd.mp4", "--no-audio", input: "odd.mkv").exitCode == 0)
             // What is there stays.
@@ -332,7 +366,8 @@ extension CommandTests {
         @Test func recordsWithCalibration() throws {
             let workspace = try Self.shared.get()
             let picture = PixelArray(
-                height: 48, width: 64, channels: 3, element: .uint8, bytes: (0..<(48 * 64 * 3)).map { UInt8($0 * 7 & 255) })
+                height: 48, width: 64, channels: 3, element: .uint8,
+                bytes: (0..<(48 * 64 * 3)).map { UInt8($0 * 7 & 255) })
             try FileManager.default.createDirectory(
                 atPath: workspace.path("rig/scene"), withIntermediateDirectories: true)
             for name in ["im0", "im1"] { try ImageFile.write(picture, to: workspace.path("rig/scene/\(name).png")) }
@@ -346,9 +381,11 @@ extension CommandTests {
             // f · b / (d + 1): the truth is 100 · 0.2 / 5 = 4 m; a disparity of 3 makes 5 m, a quarter too much.
             for (constant, relative, colour) in [("4", 0.0, [49, 54, 149]), ("3", 0.25, [171, 217, 233])] {
                 let outcome = try workspace.vergence(
-                    "evaluate", "rigged", "--predictions", "constant:" + constant, "--error-maps", "rig-errors", "--json", "-")
+                    "evaluate", "rigged", "--predictions", "constant:" + constant, "--error-maps", "rig-errors",
+                    "--json", "-")
                 try #require(outcome.exitCode == 0, "\(outcome.errors)")
-                let json = try #require(try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any])
+                let json = try #require(
+                    try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any])
                 let tables = try #require(json["tables"] as? [[String: Any]])
                 let depth = try #require(tables.first { ($0["title"] as? String)?.hasPrefix("depth") == true })
                 let values = (depth["rows"] as? [[String: Any]])?.first?["values"] as? [String: Any]

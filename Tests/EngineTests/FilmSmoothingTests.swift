@@ -1,6 +1,6 @@
 import Basics
-import FrameSources
 import Foundation
+import FrameSources
 import Models
 import Testing
 
@@ -159,7 +159,8 @@ import Testing
                     #expect(smoother.restore(bytes[...]).map(Array.init) == [1, 2, 3])
                 }
                 return smoother.smooth(
-                    Self.map(at: 2 * number, noise: UInt64(number)), of: Self.picture(at: 2 * number, noise: UInt64(number)))
+                    Self.map(at: 2 * number, noise: UInt64(number)),
+                    of: Self.picture(at: 2 * number, noise: UInt64(number)))
             }
         }
         let reference = run(savingAt: nil)

@@ -35,7 +35,8 @@ public struct FilmPrediction {
             let inputs = network.inputs.map(\.name)
             guard inputs.allSatisfy({ [FieldName.left, FieldName.right, FieldName.image].contains($0) }) else {
                 throw Failure(
-                    .usage, "\(network.name) reads \(inputs.joined(separator: " and ")), which films do not have; "
+                    .usage,
+                    "\(network.name) reads \(inputs.joined(separator: " and ")), which films do not have; "
                         + "give folders of pictures")
             }
             wantsPair = inputs.contains(FieldName.right)
@@ -51,9 +52,10 @@ public struct FilmPrediction {
         self.options = options
         let maps = predictor.maps
         let order: [NetworkResult.Map.Kind] = [.disparity, .depth, .relativeDepth, .mask]
-        shown = order.lazy.compactMap { kind in
-            maps.first { $0.kind == kind && $0.eye == .left } ?? maps.first { $0.kind == kind }
-        }.first
+        shown =
+            order.lazy.compactMap { kind in
+                maps.first { $0.kind == kind && $0.eye == .left } ?? maps.first { $0.kind == kind }
+            }.first
         let warped: [Eye] = [.right, .left].filter { eye in maps.contains { $0.kind == .disparity && $0.eye == eye } }
         let rebuilt: [Eye] = [.right, .left].filter { eye in maps.contains { $0.kind == .view && $0.eye == eye } }
         // A left view is made from the right one, which only pairs have.
@@ -90,7 +92,8 @@ public struct FilmPrediction {
             for index in smoothers.indices {
                 guard let left = smoothers[index].restore(rest) else {
                     throw Failure(
-                        .usage, "\(views.film.path): what was saved about the frames before is broken; give --overwrite")
+                        .usage, "\(views.film.path): what was saved about the frames before is broken; give --overwrite"
+                    )
                 }
                 rest = left
             }
@@ -145,7 +148,8 @@ public struct FilmPrediction {
     }
 
     private func picture(
-        _ kind: FilmKind, _ maps: [Predictor.PredictedMap], _ left: PixelArray, _ right: PixelArray?, _ made: PixelArray?,
+        _ kind: FilmKind, _ maps: [Predictor.PredictedMap], _ left: PixelArray, _ right: PixelArray?,
+        _ made: PixelArray?,
         _ range: ClosedRange<Float>
     ) throws -> PixelArray {
         switch kind {

@@ -10,7 +10,8 @@ import Testing
 
     /// A film of uneven frame rate: frames 0, 1, 4, 5, 8, … of 24 a second, beginning at 0.25 s.
     private func uneven(_ name: String, frames: Int = 40, sound: Bool = false) throws -> FilmInfo {
-        let video = "testsrc2=size=64x48:rate=24,trim=end_frame=\(2 * frames),select='lt(mod(n,4),2)',setpts=PTS+0.25/TB"
+        let video =
+            "testsrc2=size=64x48:rate=24,trim=end_frame=\(2 * frames),select='lt(mod(n,4),2)',setpts=PTS+0.25/TB"
         try clips.run(
             ["-filter_complex", video + "[v]"]
                 + (sound ? ["-f", "lavfi", "-i", "sine=d=4", "-map", "[v]", "-map", "0:a"] : ["-map", "[v]"])
@@ -26,7 +27,8 @@ import Testing
         return frames
     }
 
-    private func writer(_ film: FilmInfo, _ name: String, _ change: (inout FilmWriter.Options) -> Void = { _ in }) throws
+    private func writer(_ film: FilmInfo, _ name: String, _ change: (inout FilmWriter.Options) -> Void = { _ in })
+        throws
         -> FilmWriter
     {
         var options = FilmWriter.Options()
@@ -59,7 +61,8 @@ import Testing
             #expect(before.count == 40 && after.count == 40, "\(name): \(after.count)")
             #expect(zip(before, after).allSatisfy { $0.picture == $1.picture }, "\(name)")
             #expect(zip(before, after).allSatisfy { abs($0.seconds - $1.seconds) < 1e-5 }, "\(name)")
-            #expect(Set(zip(before, before.dropFirst()).map { Int((($1.seconds - $0.seconds) * 24).rounded()) }) == [1, 3])
+            #expect(
+                Set(zip(before, before.dropFirst()).map { Int((($1.seconds - $0.seconds) * 24).rounded()) }) == [1, 3])
             #expect(!Files.exists(clips.path("copy-\(name).unfinished")))
         }
     }
@@ -93,12 +96,15 @@ import Testing
         let film = try uneven("film.mkv", frames: 3)
         let path = clips.path("depth.mkv")
         let writer = try FilmWriter(
-            film, [.init(.gray16, path: path, codec: .ffv1)], work: path + ".unfinished", settings: [:], options: .init())
+            film, [.init(.gray16, path: path, codec: .ffv1)], work: path + ".unfinished", settings: [:],
+            options: .init())
         var expected: [UInt8] = []
         for frame in try frames(film) {
             var map = PixelArray(zerosOf: 48, 64, 1, .uint16)
             map.withMutableUInt16s { values in
-                for i in values.indices { values[i] = UInt16(truncatingIfNeeded: i &* 2_654_435_761 >> 7 + frame.number) }
+                for i in values.indices {
+                    values[i] = UInt16(truncatingIfNeeded: i &* 2_654_435_761 >> 7 + frame.number)
+                }
             }
             expected += map.bytes
             try writer.write([map], of: frame, timeBase: (1, 1000)) { nil }
@@ -111,7 +117,9 @@ import Testing
 
     @Test func refusals() throws {
         let film = try uneven("film.mkv", frames: 4)
-        func message(_ name: String, _ codec: FilmCodec = .ffv1, _ change: (inout FilmWriter.Options) -> Void = { _ in })
+        func message(
+            _ name: String, _ codec: FilmCodec = .ffv1, _ change: (inout FilmWriter.Options) -> Void = { _ in }
+        )
             -> String
         {
             var options = FilmWriter.Options()

@@ -34,7 +34,8 @@ final class FilmEncoder {
             if isFull { throw FileError(path: path, action: "write", code: ENOSPC) }
             if last.contains("Unknown encoder") {
                 throw Failure(
-                    .missingInput, "ffmpeg: \(last.prefix(1).lowercased() + last.dropFirst()); install one that has it, "
+                    .missingInput,
+                    "ffmpeg: \(last.prefix(1).lowercased() + last.dropFirst()); install one that has it, "
                         + "or choose another --codec")
             }
             let reason =
@@ -58,14 +59,18 @@ final class FilmEncoder {
         writer = try AtomicFileWriter(path: path)
         var filters: [String] = []
         if format.codec.needsEvenSides, format.kind.samples == .rgb24 {
-            filters.append("scale=out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_int+bitexact")
+            filters.append(
+                "scale=out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_int+bitexact")
         }
         filters.append("setsar=\(format.pixelAspect.0)/\(format.pixelAspect.1)")
         var arguments = ["-hide_banner", "-nostdin", "-nostats", "-progress", "pipe:2", "-loglevel", "level+warning"]
         arguments += ["-protocol_whitelist", "file,pipe", "-f", "matroska", "-i", "pipe:0", "-an", "-sn"]
-        arguments += ["-vf", filters.joined(separator: ",")] + format.codec.arguments(format.kind, quality: format.quality)
+        arguments +=
+            ["-vf", filters.joined(separator: ",")] + format.codec.arguments(format.kind, quality: format.quality)
         if format.codec.needsEvenSides {
-            arguments += ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv"]
+            arguments += [
+                "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv",
+            ]
         }
         // MPEG-4 counts in 16 bits.
         let base = format.codec == .mpeg4 && format.timeBase.denominator > 65_535 ? (1, 1000) : format.timeBase

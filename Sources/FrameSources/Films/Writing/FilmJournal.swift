@@ -46,20 +46,26 @@ final class FilmJournal {
         if hasJournal && !overwrites {
             guard resumes else {
                 throw Failure(
-                    .usage, "\(folder): holds an unfinished film; give --resume to go on, or --overwrite to begin again")
+                    .usage, "\(folder): holds an unfinished film; give --resume to go on, or --overwrite to begin again"
+                )
             }
-            guard let begun = try? JSONDecoder().decode(Content.self, from: Data(Files.read(path, limit: Self.byteLimit))),
+            guard
+                let begun = try? JSONDecoder().decode(
+                    Content.self, from: Data(Files.read(path, limit: Self.byteLimit))),
                 begun.version == 1
             else {
                 throw Failure(.usage, "\(path): is broken, so it is not known how to go on; give --overwrite")
             }
-            let names = Set(begun.settings.keys).union(settings.keys).sorted().filter { begun.settings[$0] != settings[$0] }
+            let names = Set(begun.settings.keys).union(settings.keys).sorted().filter {
+                begun.settings[$0] != settings[$0]
+            }
             guard names.isEmpty else {
                 let differences = names.map {
                     "\($0) \((begun.settings[$0] ?? "none").prefix(80)) then, \((settings[$0] ?? "none").prefix(80)) now"
                 }
                 throw Failure(
-                    .usage, "\(folder): holds an unfinished film made otherwise (\(differences.joined(separator: "; "))); "
+                    .usage,
+                    "\(folder): holds an unfinished film made otherwise (\(differences.joined(separator: "; "))); "
                         + "repeat that command, or give --overwrite")
             }
             content = begun

@@ -10,7 +10,8 @@ struct FilmMuxer {
     let silenceSeconds: Double
 
     private static let matroskaSubtitles: Set<String> = [
-        "subrip", "srt", "ass", "ssa", "webvtt", "hdmv_pgs_subtitle", "dvd_subtitle", "dvb_subtitle", "hdmv_text_subtitle",
+        "subrip", "srt", "ass", "ssa", "webvtt", "hdmv_pgs_subtitle", "dvd_subtitle", "dvb_subtitle",
+        "hdmv_text_subtitle",
     ]
     private static let textSubtitles: Set<String> = ["subrip", "srt", "ass", "ssa", "webvtt", "mov_text", "text"]
 

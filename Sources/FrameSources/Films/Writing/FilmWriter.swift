@@ -91,8 +91,10 @@ public final class FilmWriter {
             guard let container = FilmContainer(extensionOf: target.path) else { continue }
             guard options.keepsAudio, tried.insert(container.format).inserted else { continue }
             do {
-                try FilmMuxer(film: film, container: container, keepsOthers: true, silenceSeconds: options.silenceSeconds)
-                    .tryStreams(in: work)
+                try FilmMuxer(
+                    film: film, container: container, keepsOthers: true, silenceSeconds: options.silenceSeconds
+                )
+                .tryStreams(in: work)
             } catch {
                 if journal.frameCount == 0 { try? journal.remove() }
                 throw error
@@ -218,7 +220,8 @@ public final class FilmWriter {
             let writer = try AtomicFileWriter(path: target.path)
             let clock = timeBase.map { $0.denominator } ?? 90_000
             try FilmMuxer(
-                film: film, container: container, keepsOthers: options.keepsAudio, silenceSeconds: options.silenceSeconds
+                film: film, container: container, keepsOthers: options.keepsAudio,
+                silenceSeconds: options.silenceSeconds
             ).join(
                 list: listPath, start: Double(first.firstMicroseconds) / 1e6, kind: target.kind, codec: target.codec,
                 clock: max(1000, clock), to: writer)
