@@ -11,8 +11,8 @@ struct PredictCommand: ParsableCommand {
         commandName: "predict", abstract: "Makes depth maps, views and films of pictures and films.",
         discussion: """
             Inputs are pictures that hold both views, folders of such pictures, or folders with left/ and right/ in them. A \
-            network that reads one picture takes pictures and folders of pictures; one that reads others takes folders with \
-            one folder for each field, such as image/ and background/.
+            network that reads one picture takes pictures and folders of pictures (of packed views with --layout); one that \
+            reads others takes folders with one folder for each field, such as image/ and background/.
             Maps are named by the eye whose pixels they are, in pixels of the picture's own width, positive = nearer:
               KEY_disparity_left.png     colours, blue far, red near
               KEY_disparity_left_16.png  (d + 128) · 256 in 16 bits: signed disparities survive
@@ -169,8 +169,12 @@ struct PredictCommand: ParsableCommand {
     /// - Parameter fields: what the network reads.
     private func items(of input: String, fields: [String]) throws -> [FrameItem] {
         guard Files.exists(input) else { throw Failure(.missingInput, "\(input): no such picture or folder") }
-        if Set(fields) != [FieldName.left, FieldName.right] {
-            guard layout == nil || (layout == .folders) == (fields.count > 1) else {
+        // Packed views are a picture too, for a network that reads the left one.
+        let hasViews = Files.isFolder(input + "/left") && Files.isFolder(input + "/right")
+        let takesViews =
+            Set(fields) == [FieldName.left, FieldName.right] || fields == [FieldName.left] && (layout != nil || hasViews)
+        if !takesViews {
+            guard layout == nil || layout == .folders && fields.count > 1 else {
                 throw Failure(
                     .usage, "--layout \(layout?.rawValue ?? ""): the network reads \(fields.joined(separator: " and ")), "
                         + "no packed views; leave --layout out")
@@ -178,8 +182,7 @@ struct PredictCommand: ParsableCommand {
             return try PictureFolders(root: input, fields: fields).items()
         }
         if Files.isFolder(input) {
-            let hasFolders = Files.isFolder(input + "/left") && Files.isFolder(input + "/right")
-            switch layout ?? (hasFolders ? .folders : .sideBySide) {
+            switch layout ?? (hasViews ? .folders : .sideBySide) {
             case .folders: return try FolderPairs(root: input, isSwapped: swapEyes).items()
             case .sideBySide: return try PackedFrames(root: input, packing: .sideBySide, isSwapped: swapEyes).items()
             case .topBottom: return try PackedFrames(root: input, packing: .topBottom, isSwapped: swapEyes).items()

@@ -71,18 +71,20 @@ import Threads
         #expect(other.first { $0.name == "ups.2.weight" }?.initializer == .truncatedNormal(deviation: 0.01))
     }
 
-    /// Each parameter's gradient against finite differences; logits far from flat, so that the selection takes part.
-    @Test(arguments: ["paper", "mxnet", "tf"])
-    func gradients(_ variant: String) throws {
+    /// Each parameter's gradient against finite differences. From the initial values of `tf`, 0.01 in every layer, nothing
+    /// stands out of a loss in float32: its gradients are compared with PyTorch's (`Deep3DStepTests`).
+    @Test(arguments: [("paper", 20), ("mxnet", 20), ("tf", 0)])
+    func gradients(_ variant: String, _ expected: Int) throws {
+        let own = try network(variant, [("width", "16"), ("fc", "64"), ("input-height", "32"), ("input-width", "64")])
         let report = try withKernels { kernels in
             try GradientCheck.run(
-                network: network(variant), batch: 2, height: 32, width: 64, seed: 3, tolerance: 0.05, kernels: kernels)
+                network: own, batch: 2, height: 32, width: 64, seed: 1, tolerance: 0.1, kernels: kernels)
         }
         let (agree, disagree) = (
             report.rows.count { $0.verdict == .agrees }, report.rows.filter { $0.verdict == .disagrees }
         )
         #expect(disagree.isEmpty, "\(disagree)")
-        #expect(agree >= 6, "\(agree) of \(report.rows.count)")
+        #expect(agree >= expected, "\(agree) of \(report.rows.count)")
     }
 
     /// Settings that cannot be.
