@@ -20,28 +20,29 @@ final class FilmEncoder {
 
     /// What ffmpeg has said.
     final class Inbox {
-        var last = ""
+        /// The first complaint; those that follow are consequences.
+        var complaint = ""
         var isFull = false
 
         func take(_ text: String) {
             if text.contains("No space left on device") { isFull = true }
             let line = FFmpegLine(text)
-            if ["error", "fatal", "panic"].contains(line.level), !line.text.isEmpty, !isFull { last = line.text }
+            if ["error", "fatal", "panic"].contains(line.level), complaint.isEmpty { complaint = line.text }
         }
 
         /// - Throws: `FileError` (74) where the disk is full, `Failure` (66) where the codec is missing, else `ImageError` (74).
         func complain(_ path: String, _ end: FilmProcess.End) throws -> Never {
             if isFull { throw FileError(path: path, action: "write", code: ENOSPC) }
-            if last.contains("Unknown encoder") {
+            if complaint.contains("Unknown encoder") {
                 throw Failure(
                     .missingInput,
-                    "ffmpeg: \(last.prefix(1).lowercased() + last.dropFirst()); install one that has it, "
+                    "ffmpeg: \(complaint.prefix(1).lowercased() + complaint.dropFirst()); install one that has it, "
                         + "or choose another --codec")
             }
             let reason =
                 switch end {
                 case .signalled(let signal): "ffmpeg was ended by signal \(signal)"
-                case .exited(let code): last.isEmpty ? "ffmpeg ended with code \(code)" : last
+                case .exited(let code): complaint.isEmpty ? "ffmpeg ended with code \(code)" : complaint
                 }
             throw ImageError(
                 path: path, "cannot be written: \(reason)", remedy: "check the disk and the memory that is free",

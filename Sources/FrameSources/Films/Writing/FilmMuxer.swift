@@ -66,7 +66,7 @@ struct FilmMuxer {
             if inbox.isFull { try inbox.complain(folder, end) }
             throw Failure(
                 .usage,
-                "\(film.path): its sound or subtitles do not fit into \(container.format) (\(inbox.last)); give an output "
+                "\(film.path): its sound or subtitles do not fit into \(container.format) (\(inbox.complaint)); give an output "
                     + "that ends in .mkv, or --no-audio")
         }
     }
