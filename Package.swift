@@ -107,7 +107,7 @@ let package = Package(
             name: "EngineTests",
             dependencies: [
                 "Basics", "Tensors", "Graphs", "Execution", "Operators", "Models", "Kernels", "Optimizers", "Threads",
-                "Metrics", "Training", "Checkpoints", "TestSupport", "CAllocationCounter",
+                "Metrics", "Training", "Checkpoints", "FrameSources", "TestSupport", "CAllocationCounter",
             ],
             resources: [.copy("Fixtures")]),
         .testTarget(

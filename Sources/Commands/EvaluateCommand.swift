@@ -16,6 +16,7 @@ struct EvaluateCommand: ParsableCommand {
             Examples:
               vergence evaluate data --checkpoint run/checkpoints/best.safetensors
               vergence evaluate kitti --predictions constant:32 --json -
+              vergence evaluate kitti --checkpoint run --error-maps errors
               vergence evaluate kitti --predictions maps --focal 718.856 --baseline 0.54 --crop garg --cap 80
             """)
 
@@ -23,7 +24,7 @@ struct EvaluateCommand: ParsableCommand {
 
     @Argument(help: "Folder of shards.")
     var data: String
-    @Option(help: ArgumentHelp("Checkpoint of a run, or weights under PyTorch's names.", valueName: "file"))
+    @Option(help: ArgumentHelp("A run, a checkpoint of one, or weights under PyTorch's names.", valueName: "run|file"))
     var checkpoint: String?
     @Option(
         help: ArgumentHelp(
@@ -47,12 +48,21 @@ struct EvaluateCommand: ParsableCommand {
     var crop: Crop = .none
     @Option(help: "Largest depth in metres.")
     var cap = 80.0
-    @Option(help: "Focal length in pixels of the records' width; with --baseline, depth is measured too.")
+    @Option(
+        help: """
+            Focal length in pixels of the records' width; with --baseline, depth is measured too. (default: the records' own \
+            calibration, where they have one)
+            """)
     var focal: Double?
     @Option(help: "Distance of the cameras in metres.")
     var baseline: Double?
     @Flag(help: "Scale each depth map by the ratio of medians (for networks without a known scale).")
     var medianScaling = false
+    @Option(
+        help: ArgumentHelp(
+            "Write KEY_error.png of each record into this folder: errors on KITTI's logarithmic scale, red where a pixel "
+                + "counts as wrong.", valueName: "folder"))
+    var errorMaps: String?
     @OptionGroup var machine: MachineOptions
     @Option(
         help: "Write the result, every record's too, as JSON to this file; - for standard output instead of tables.")
@@ -72,6 +82,7 @@ struct EvaluateCommand: ParsableCommand {
             }
             options.geometry = StereoGeometry(focalPixels: focal, baselineMetres: baseline)
         }
+        options.errorMaps = errorMaps
         let source = try source()
         let report = try withProgress(records.count) { progress in
             try Evaluation(source, options: options).run(dataSet, records, progress: progress)
@@ -83,6 +94,7 @@ struct EvaluateCommand: ParsableCommand {
     private func source() throws -> Evaluation.Source {
         switch (checkpoint, predictions) {
         case (let checkpoint?, nil):
+            let checkpoint = try CheckpointPath.file(checkpoint)
             let trained = try TrainedNetwork(
                 path: checkpoint, model: model, settings: settings.map(ModelOptions.pair))
             for remark in trained.remarks { Console.warn("\(checkpoint): \(remark)") }

@@ -16,8 +16,10 @@ public struct Evaluation {
 
     public struct Options {
         public var crop = Crop.none
-        /// Depth is measured if focal length and baseline are given.
+        /// Turns disparities into depths, which are measured too; nil: what each record's calibration says, if anything.
         public var geometry: StereoGeometry?
+        /// Folder for a picture of each record's errors; nil: none.
+        public var errorMaps: String?
         public var capMetres = 80.0
         public var scalesByMedian = false
         /// Largest shift of the global-shift baseline in pixels; nil is an eighth of the width, at least 16.
@@ -47,7 +49,7 @@ public struct Evaluation {
     }
 
     private let source: Source
-    private let options: Options
+    let options: Options
 
     public init(_ source: Source, options: Options) {
         self.source = source
@@ -93,12 +95,15 @@ public struct Evaluation {
                 if let mask = record[FieldName.visible], mask.element == .uint8, mask.count == cropped.count {
                     try measure(map, masked(cropped, mask), shift, constant, into: &visible)
                 }
-                if let geometry = options.geometry {
-                    let measured = try DepthProtocol(
-                        maximumMetres: options.capMetres, crop: options.crop, scalesByMedian: options.scalesByMedian
-                    ).measure(prediction: geometry.depth(ofDisparity: map), truth: geometry.depth(ofDisparity: truth))
-                    depth.add(measured.sums)
+                if let geometry = geometry(of: record) {
+                    try measureDepth(geometry.depth(ofDisparity: map), geometry.depth(ofDisparity: truth), into: &depth)
                 }
+                try writeErrors(ErrorColours.disparity(map, truth: cropped), of: record)
+            } else if let map, let geometry = geometry(of: record), let truth = Self.truth(record, FieldName.depth),
+                truth.height == map.height, truth.width == map.width
+            {
+                try measureDepth(geometry.depth(ofDisparity: map), truth, into: &depth)
+                try writeErrors(ErrorColours.depth(MetricDepth.map(ofDisparity: map, geometry), truth: truth), of: record)
             }
             var own: Row?
             for found in maps where found.kind != .disparity {
@@ -107,11 +112,14 @@ public struct Evaluation {
                 switch found.kind {
                 case .disparity, .view: break
                 case .depth:
+                    try writeErrors(ErrorColours.depth(found.array, truth: cropped), of: record)
                     let rules = DepthProtocol(
                         maximumMetres: options.capMetres, crop: options.crop, scalesByMedian: options.scalesByMedian)
                     let sums = try ownDepth.add(found.array, truth: truth, rules)
                     own = own ?? Row(name: record.key, values: Array(zip(DepthSums.names, sums.values)))
                 case .mask, .relativeDepth:
+                    try writeErrors(
+                        ErrorColours.share(found.array, truth: cropped), of: record, maps.count > 1 ? found.kind : nil)
                     let sums =
                         found.kind == .mask
                         ? try mask.add(found.array, truth: cropped) : try relativeDepth.add(found.array, truth: cropped)

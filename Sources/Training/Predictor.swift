@@ -14,6 +14,11 @@ public final class Predictor {
     public struct PredictedMap: Sendable {
         public let map: NetworkResult.Map
         public let array: PixelArray
+
+        public init(map: NetworkResult.Map, array: PixelArray) {
+            self.map = map
+            self.array = array
+        }
     }
 
     /// What a network says about one record.
