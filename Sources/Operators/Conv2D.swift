@@ -216,3 +216,32 @@ extension ConvolutionGeometry {
         return result
     }
 }
+
+extension Conv2D: ONNXExpressible {
+    public func express(_ site: ONNXSite) throws(ONNXError) {
+        var inputs = [try site.input(), try site.weights(1, order: [3, 2, 0, 1])]
+        if site.inputCount == 3 { inputs.append(try site.vector(2)) }
+        site.emit("Conv", inputs, geometry.onnx, then: activation)
+    }
+}
+
+extension ConvolutionGeometry {
+    var onnx: [String: ONNXNode.Attribute] {
+        [
+            "kernel_shape": .integers([kernelHeight, kernelWidth]), "strides": .integers([stride, stride]),
+            "pads": .integers([padding, padding, padding, padding]),
+        ]
+    }
+}
+
+extension ONNXSite {
+    /// The node that computes the outputs, or the one before the activation that does.
+    func emit(
+        _ type: String, _ inputs: [String], _ attributes: [String: ONNXNode.Attribute], then activation: Activation
+    ) {
+        switch activation {
+        case .none: emit(type, inputs, attributes)
+        case .relu: emit("Relu", [node(type, inputs, attributes)])
+        }
+    }
+}

@@ -181,6 +181,8 @@ public struct TrainedNetwork {
     public let state: ModelState
     /// Size of the pictures it was trained on; nil in files of other tools.
     public let trainingSize: (height: Int, width: Int)?
+    /// Of the file: run checkpoints say step, data set and more.
+    public let metadata: [String: String]
     /// What a user should know about the file, one line each.
     public let remarks: [String]
 
@@ -192,7 +194,7 @@ public struct TrainedNetwork {
         path: String, model: String, settings given: [(name: String, value: String)]
     ) throws {
         let file = try SafeTensorsFile(path: path)
-        let metadata = file.metadata
+        metadata = file.metadata
         var settings = given
         var name = model
         var remarks: [String] = []
