@@ -23,6 +23,8 @@ public struct ONNXExport {
         public let dimensions: [Int]
         /// Units, range and whose pixels, for people.
         public let meaning: String
+        /// The graph's own name of the value.
+        public let graphName: String
     }
 
     /// What a file tells about itself.
@@ -52,18 +54,20 @@ public struct ONNXExport {
     ) throws {
         let built = try NetworkGraph(
             network, wanted == .all ? .inspection : .prediction, batch: 1, height: height, width: width, fusing: false)
-        graph = built.graph
         let results = Self.results(of: built, network, width: width, wanted)
+        let graph = built.graph.computing(results.map { ($0.port.name, $0.value) })
+        self.graph = graph
         let fields = network.inputs
         var translation = ONNXTranslation(
-            graph.keeping(Set(results.map(\.value))), reserved: Set(fields.map(\.name) + results.map(\.port.name)))
+            graph, reserved: Set(fields.map(\.name) + results.map(\.port.name)))
         var inputs: [Port] = []
         for field in fields {
             guard let value = graph.inputs.first(where: { graph.values[$0.index].name == field.name }) else { continue }
             inputs.append(
                 Port(
                     name: field.name, dimensions: ONNXTranslation.dimensions(graph.shape(of: value)),
-                    meaning: field.streamed.kind == .picture ? "RGB, 0…1" : "map in the data set's units"))
+                    meaning: field.streamed.kind == .picture ? "RGB, 0…1" : "map in the data set's units",
+                    graphName: field.name))
             translation.bind(value, to: translation.description.encoded(field.name, by: field.encoding))
         }
         // Values that are outputs as they are take the output's name at once.
@@ -87,6 +91,27 @@ public struct ONNXExport {
             description: translation.description,
             metadata: Self.metadata(
                 network, height: height, width: width, inputs: inputs, results: results, graph: graph, origin: origin))
+    }
+
+    /// A graph as it is, inputs and outputs under their own names.
+    /// - Throws: `Failure` (usage) for an operation that has no counterpart.
+    public init(_ graph: Graph, name: String, version: String) throws {
+        func port(_ name: String, _ value: Graph.ValueID) -> Port {
+            Port(
+                name: name, dimensions: ONNXTranslation.dimensions(graph.shape(of: value)), meaning: "",
+                graphName: name)
+        }
+        self.graph = graph
+        inputs = graph.inputs.map { port(graph.values[$0.index].name, $0) }
+        outputs = graph.outputs.map { port($0.name, $0.value) }
+        var translation = ONNXTranslation(graph, reserved: Set((inputs + outputs).map(\.name)))
+        for (value, port) in zip(graph.inputs, inputs) { translation.bind(value, to: port.name) }
+        try translation.translate(
+            results: Dictionary(graph.outputs.map { ($0.value, $0.name) }, uniquingKeysWith: { first, _ in first }))
+        file = ONNXFile(
+            name: name, producerVersion: version, inputs: inputs.map { .init(name: $0.name, dimensions: $0.dimensions) },
+            outputs: outputs.map { .init(name: $0.name, dimensions: $0.dimensions) },
+            description: translation.description, metadata: [])
     }
 
     /// Nodes, for looking at them.
@@ -120,22 +145,24 @@ public struct ONNXExport {
         let graph = built.graph
         let given = Set(network.inputs.map(\.name))
         var results: [Result] = []
-        func add(_ value: Graph.ValueID, _ name: String, _ meaning: String, _ encoding: FieldEncoding, _ margin: Int) {
-            let dimensions = ONNXTranslation.dimensions(graph.shape(of: value))
-            results.append(
-                Result(
-                    value: value, port: Port(name: name, dimensions: dimensions, meaning: meaning), encoding: encoding,
-                    margin: margin))
+        func add(
+            _ value: Graph.ValueID, _ graphName: String, as name: String, _ meaning: String, _ encoding: FieldEncoding,
+            _ margin: Int
+        ) {
+            let port = Port(
+                name: name, dimensions: ONNXTranslation.dimensions(graph.shape(of: value)), meaning: meaning,
+                graphName: graphName)
+            results.append(Result(value: value, port: port, encoding: encoding, margin: margin))
         }
         for map in built.maps {
             let isRebuilt = map.kind == .view && map.truth.map(given.contains) ?? false
             guard wanted == .all || !isRebuilt, let value = graph.output(map.output) else { continue }
-            add(value, map.name, map.meaning(width: width), map.encoding, map.margin)
+            add(value, map.output, as: map.name, map.meaning(width: width), map.encoding, map.margin)
         }
         if wanted == .all {
             let mapped = Set(built.maps.map(\.output))
             for (name, value) in graph.outputs where !mapped.contains(name) {
-                add(value, exportedName(name, value, built), "as the network computes it", .plain, 0)
+                add(value, name, as: exportedName(name, value, built), "as the network computes it", .plain, 0)
             }
         }
         return results
@@ -202,11 +229,5 @@ extension Graph {
         var found = values
         for node in nodes.reversed() where node.outputs.contains(where: found.contains) { found.formUnion(node.inputs) }
         return found
-    }
-
-    /// The same without nodes that these values do not need.
-    func keeping(_ wanted: Set<ValueID>) -> Graph {
-        let needed = ancestors(of: wanted)
-        return replacing(nodes: nodes.filter { $0.outputs.contains(where: needed.contains) })
     }
 }

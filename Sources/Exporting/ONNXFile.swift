@@ -68,13 +68,10 @@ struct ONNXFile {
         try writer.write(graph.bytes)
         for (head, weight) in zip(heads, weights) {
             try writer.write(head)
-            switch weight.constant.contents {
-            case .floats(let values): try values.withUnsafeBytes { try writer.write($0) }
-            case .integers(let values): try values.map(Int64.init).withUnsafeBytes { try writer.write($0) }
-            case .stored(let value, let axes, let order):
-                try ONNXConstant.permuted(memory(value), axes: axes, order: order).withUnsafeBytes {
-                    try writer.write($0)
-                }
+            if case .integers(let values) = weight.constant.contents {
+                try values.map(Int64.init).withUnsafeBytes { try writer.write($0) }
+            } else {
+                try weight.constant.floats(memory).withUnsafeBytes { try writer.write($0) }
             }
         }
         try writer.publish()

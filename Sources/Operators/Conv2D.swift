@@ -218,6 +218,16 @@ extension ConvolutionGeometry {
 }
 
 extension Conv2D: ONNXExpressible {
+    /// With a normalisation of the result in its weights. There must be no activation between them.
+    public func express(
+        _ site: ONNXSite, normalizedBy normalization: ONNXNormalization, then last: Activation
+    ) throws(ONNXError) {
+        precondition(activation == .none, "\(activation) before the normalisation")
+        let weights = site.weights(1, order: [3, 2, 0, 1], normalizedBy: normalization)
+        let bias = site.bias(site.inputCount == 3 ? 2 : nil, normalizedBy: normalization)
+        site.emit("Conv", [try site.input(), weights, bias], geometry.onnx, then: last)
+    }
+
     public func express(_ site: ONNXSite) throws(ONNXError) {
         var inputs = [try site.input(), try site.weights(1, order: [3, 2, 0, 1])]
         if site.inputCount == 3 { inputs.append(try site.vector(2)) }

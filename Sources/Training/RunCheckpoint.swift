@@ -181,6 +181,8 @@ public struct TrainedNetwork {
     public let state: ModelState
     /// Size of the pictures it was trained on; nil in files of other tools.
     public let trainingSize: (height: Int, width: Int)?
+    /// All of the network's settings, in its order.
+    public let settings: [(name: String, value: String)]
     /// Of the file: run checkpoints say step, data set and more.
     public let metadata: [String: String]
     /// What a user should know about the file, one line each.
@@ -228,6 +230,7 @@ public struct TrainedNetwork {
             }
         }
         network = try NetworkRegistry.make(name, settings: settings)
+        self.settings = try Settings(type(of: network).settings, settings, owner: name).values
         state = try ModelState.empty(for: network)
         try state.load(file)
         if let height = metadata["height"].flatMap(Int.init), let width = metadata["width"].flatMap(Int.init),

@@ -53,11 +53,16 @@ public final class ONNXDescription {
             .stored(value, axes: axes, order: order))
     }
 
+    func add(_ name: String, dimensions: [Int], _ contents: ONNXConstant.Contents) -> String {
+        let name = unused(name)
+        constants.append(ONNXConstant(name: name, dimensions: dimensions, contents: contents))
+        return name
+    }
+
     private func store(_ key: String, _ name: String, _ dimensions: [Int], _ contents: ONNXConstant.Contents) -> String
     {
         if let known = stored[key] { return known }
-        let name = unused(name)
-        constants.append(ONNXConstant(name: name, dimensions: dimensions, contents: contents))
+        let name = add(name, dimensions: dimensions, contents)
         stored[key] = name
         return name
     }
@@ -115,6 +120,25 @@ public struct ONNXSite {
         let axes = axes ?? info.shape.dimensions
         return description.stored(
             value, info.name, axes: axes, order: order, dimensions: dimensions ?? order.map { axes[$0] })
+    }
+
+    /// Weights of a convolution with a normalisation of its output folded in: its axes in another order, channels of the
+    /// output first.
+    public func weights(_ index: Int, order: [Int], normalizedBy normalization: ONNXNormalization) -> String {
+        let (value, axes) = (node.inputs[index], shape(index).dimensions)
+        return description.add(
+            graph.values[value.index].name + ".normalized", dimensions: order.map { axes[$0] },
+            .normalizedWeights(value, axes: axes, order: order, normalization))
+    }
+
+    /// The bias of such a convolution.
+    /// - Parameter index: its own; nil: it has none.
+    public func bias(_ index: Int?, normalizedBy normalization: ONNXNormalization) -> String {
+        let value = index.map { node.inputs[$0] }
+        let name = graph.values[(value ?? normalization.bias).index].name
+        return description.add(
+            name + ".normalized", dimensions: graph.shape(of: normalization.bias).dimensions,
+            .normalizedBias(value, normalization))
     }
 
     /// A parameter that is a vector.

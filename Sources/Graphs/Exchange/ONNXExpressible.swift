@@ -47,6 +47,10 @@ public struct ONNXConstant: Sendable {
         case integers([Int])
         /// A parameter or buffer of the graph, seen with `axes` dimensions, which are then put in `order`.
         case stored(Graph.ValueID, axes: [Int], order: [Int])
+        /// The same, with a normalisation of the first axis of the result folded in.
+        case normalizedWeights(Graph.ValueID, axes: [Int], order: [Int], ONNXNormalization)
+        /// The bias that such a convolution has then; nil: it had none.
+        case normalizedBias(Graph.ValueID?, ONNXNormalization)
     }
 
     public let name: String
@@ -54,6 +58,32 @@ public struct ONNXConstant: Sendable {
     public let contents: Contents
 
     public var count: Int { dimensions.reduce(1, *) }
+
+    /// The values of a float constant.
+    /// - Parameter memory: those of a parameter or buffer.
+    public func floats(_ memory: (Graph.ValueID) -> UnsafePointer<Float>) -> [Float] {
+        switch contents {
+        case .floats(let values): return values
+        case .integers: preconditionFailure("\(name) holds integers")
+        case .stored(let value, let axes, let order): return Self.permuted(memory(value), axes: axes, order: order)
+        case .normalizedWeights(let value, let axes, let order, let normalization):
+            var values = Self.permuted(memory(value), axes: axes, order: order)
+            let channels = dimensions[0]
+            let each = values.count / max(1, channels)
+            for channel in 0..<channels {
+                let factor = normalization.factor(channel, memory)
+                for i in (channel * each)..<((channel + 1) * each) { values[i] = Float(Double(values[i]) * factor) }
+            }
+            return values
+        case .normalizedBias(let bias, let normalization):
+            let own = bias.map(memory)
+            return (0..<count).map { channel in
+                let centred = Double(own?[channel] ?? 0) - Double(memory(normalization.mean)[channel])
+                return Float(
+                    Double(memory(normalization.bias)[channel]) + normalization.factor(channel, memory) * centred)
+            }
+        }
+    }
 
     /// Values in another order of the axes: element order of the result's memory.
     public static func permuted(_ values: UnsafePointer<Float>, axes: [Int], order: [Int]) -> [Float] {
@@ -80,5 +110,24 @@ public struct ONNXConstant: Sendable {
             }
             initialized = count
         }
+    }
+}
+
+/// Batch normalisation with stored statistics, as a factor and an addend for each channel.
+public struct ONNXNormalization: Sendable {
+    public let gain: Graph.ValueID
+    public let bias: Graph.ValueID
+    public let mean: Graph.ValueID
+    public let variance: Graph.ValueID
+    public let epsilon: Float
+
+    /// - Parameter inputs: picture, gain, bias, mean, variance.
+    public init(inputs: [Graph.ValueID], epsilon: Float) {
+        (gain, bias, mean, variance) = (inputs[1], inputs[2], inputs[3], inputs[4])
+        self.epsilon = epsilon
+    }
+
+    func factor(_ channel: Int, _ memory: (Graph.ValueID) -> UnsafePointer<Float>) -> Double {
+        Double(memory(gain)[channel]) / (Double(memory(variance)[channel]) + Double(epsilon)).squareRoot()
     }
 }
