@@ -61,7 +61,7 @@ let package = Package(
         .target(name: "Operators", dependencies: ["Basics", "Graphs", "Execution", "Kernels", "Tensors"]),
         .target(name: "Models", dependencies: ["Basics", "Tensors", "Graphs", "Operators"]),
         // Level 7
-        .target(name: "Exporting", dependencies: ["Basics", "Tensors", "Graphs", "Kernels", "Operators", "Models"]),
+        .target(name: "Exporting", dependencies: ["Basics", "Tensors", "Graphs", "Operators", "Models"]),
         .target(
             name: "Training",
             dependencies: [

@@ -1,6 +1,5 @@
 import Basics
 import Graphs
-import Kernels
 import Operators
 import Tensors
 
