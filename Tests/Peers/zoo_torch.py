@@ -159,7 +159,7 @@ class DenseNet(nn.Module):
         features.append(F.max_pool2d(features[0], 3, stride=2, padding=1))
         for block, transition in zip(self.blocks, self.transitions):
             features.append(transition(block(features[-1])))
-        return features + [F.relu(self.norm5(self.blocks[-1](features[-1])))]
+        return features[:4] + [F.relu(self.norm5(self.blocks[-1](features[-1])))]
 
 
 class UpBlock(nn.Module):

@@ -12,5 +12,14 @@ public enum Readers {
         let python = folder + "/bin/python"
         return FileManager.default.isExecutableFile(atPath: python) ? python : nil
     }()
+    /// An interpreter with PyTorch and safetensors: the same environment, or the one that VERGENCE_TORCH names.
+    public static let torchPython: String? = {
+        let folder = ProcessInfo.processInfo.environment["VERGENCE_TORCH"]
+        let candidates = [folder.map { $0 + "/bin/python" }, python].compactMap(\.self)
+        return candidates.first { candidate in
+            (try? ProcessRunner.run(candidate, ["-c", "import torch, safetensors.torch"], in: "/"))?.exitCode == 0
+        }
+    }()
+
     public static let hint: String = "make the environment first: Tests/Peers/readers --prepare"
 }
