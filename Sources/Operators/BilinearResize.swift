@@ -110,12 +110,11 @@ extension BilinearResize: ONNXExpressible {
             ])
     }
 
-    /// A factor whose product with the extent, in float32 and rounded down, is the wanted one.
+    /// A factor whose product with the extent, in float32 or float64 and rounded down, is the wanted one: programs differ.
     static func factor(_ extent: Int, _ wanted: Int) throws(ONNXError) -> Float {
         let nearest = Float(wanted) / Float(extent)
-        for factor in [nearest, nearest.nextUp, nearest.nextUp.nextUp] where Int(factor * Float(extent)) == wanted {
-            return factor
-        }
+        for factor in [nearest, nearest.nextUp, nearest.nextUp.nextUp]
+        where Int(factor * Float(extent)) == wanted && Int(Double(factor) * Double(extent)) == wanted { return factor }
         throw ONNXError("no factor takes \(extent) to \(wanted) exactly")
     }
 }
