@@ -182,9 +182,9 @@ public struct TrainedNetwork {
     /// Size of the pictures it was trained on; nil in files of other tools.
     public let trainingSize: (height: Int, width: Int)?
     /// All of the network's settings, in its order.
-    public let settings: [(name: String, value: String)]
+    public private(set) var settings: [(name: String, value: String)] = []
     /// Of the file: run checkpoints say step, data set and more.
-    public let metadata: [String: String]
+    public private(set) var metadata: [String: String] = [:]
     /// What a user should know about the file, one line each.
     public let remarks: [String]
 
