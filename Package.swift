@@ -61,6 +61,7 @@ let package = Package(
         .target(name: "Operators", dependencies: ["Basics", "Graphs", "Execution", "Kernels", "Tensors"]),
         .target(name: "Models", dependencies: ["Basics", "Tensors", "Graphs", "Kernels", "Operators"]),
         // Level 7
+        .target(name: "Exporting", dependencies: ["Basics", "Tensors", "Graphs", "Operators", "Models"]),
         .target(
             name: "Training",
             dependencies: [
@@ -73,7 +74,7 @@ let package = Package(
             dependencies: [
                 "Basics", "Threads", "Tensors", "Graphs", "Kernels", "Models", "Collectives", "Shards", "Streaming",
                 "FrameSources", "Checkpoints", "Telemetry", "Metrics", "Heartbeats", "Training", "Diagnosis",
-                "Supervision",
+                "Supervision", "Exporting",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"), "Yams",
             ]),
         .executableTarget(name: "vergence", dependencies: ["Collectives", "Commands", "MPICollectives"]),
@@ -107,7 +108,7 @@ let package = Package(
             name: "EngineTests",
             dependencies: [
                 "Basics", "Tensors", "Graphs", "Execution", "Operators", "Models", "Kernels", "Optimizers", "Threads",
-                "Metrics", "Training", "Checkpoints", "FrameSources", "TestSupport", "CAllocationCounter",
+                "Metrics", "Training", "Checkpoints", "Exporting", "FrameSources", "TestSupport", "CAllocationCounter",
             ],
             resources: [.copy("Fixtures")]),
         .testTarget(
