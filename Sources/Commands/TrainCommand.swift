@@ -101,11 +101,25 @@ struct TrainCommand: ParsableCommand {
 
     struct AugmentationOptions: ParsableArguments {
         @Flag(help: help("mirror")) var mirror = false
+        @Option(help: help("scale")) var scale: String?
+        @Option(help: help("rotate")) var rotate: String?
         @Option(help: help("brightness")) var brightness: String?
+        @Option(help: help("contrast")) var contrast: String?
         @Option(help: help("gamma")) var gamma: String?
+        @Option(help: help("saturation")) var saturation: String?
+        @Option(help: help("hue")) var hue: String?
+        @Option(help: help("channel-gain")) var channelGain: String?
+        @Option(help: help("permute-channels")) var permuteChannels: String?
+        @Option(help: help("noise")) var noise: String?
+        @Option(help: help("eye-colours")) var eyeColours: String?
 
         var given: [(String, String?)] {
-            [("mirror", mirror ? "true" : nil), ("brightness", brightness), ("gamma", gamma)]
+            [
+                ("mirror", mirror ? "true" : nil), ("scale", scale), ("rotate", rotate), ("brightness", brightness),
+                ("contrast", contrast), ("gamma", gamma), ("saturation", saturation), ("hue", hue),
+                ("channel-gain", channelGain), ("permute-channels", permuteChannels), ("noise", noise),
+                ("eye-colours", eyeColours),
+            ]
         }
     }
 

@@ -22,7 +22,10 @@ extension RunConfiguration {
 
     /// What a resumed run must share, except where the data lies.
     var identityText: String {
-        Self.fields.filter { !$0.mayChangeOnResume && $0.name != "data" && $0.name != "model" }
-            .map { "\($0.name)=\($0.format(self))" }.joined(separator: " ")
+        let start = RunConfiguration()
+        return Self.fields.filter { field in
+            !field.mayChangeOnResume && field.name != "data" && field.name != "model"
+                && !(field.isSilentAtDefault && field.format(self) == field.format(start))
+        }.map { "\($0.name)=\($0.format(self))" }.joined(separator: " ")
     }
 }

@@ -2,6 +2,7 @@ import Basics
 import Collectives
 import Kernels
 import Models
+import Streaming
 
 /// Everything that decides what a training run computes and keeps, as one value: resolved from defaults, a file and the
 /// command line, printed, and saved with the run.
@@ -46,9 +47,7 @@ public struct RunConfiguration: Sendable, Equatable {
     public var finalLearningRate = 0.0
     public var clipNorm = 0.0
 
-    public var mirror = false
-    public var brightness = 0.0
-    public var gamma = 0.0
+    public var augmentation = AugmentationOptions()
 
     public var threads = 0
     public var precision = Precision.float32
@@ -88,6 +87,9 @@ public struct ConfigurationField: Sendable {
     public let help: String
     /// Whether a resumed run may have another value: it changes no weight, or only how far the run goes.
     public let mayChangeOnResume: Bool
+    /// Whether its default goes without saying in what checkpoints remember: so for options that came after checkpoints
+    /// which must still be resumed.
+    var isSilentAtDefault = false
     /// - Throws: a reason, e.g. "give a whole number of at least 1".
     let parse: @Sendable (String, inout RunConfiguration) throws(Reason) -> Void
     public let format: @Sendable (RunConfiguration) -> String
@@ -136,9 +138,7 @@ extension RunConfiguration {
         number(
             "final-lr", "optimizer", "polynomial, cosine and plateau: rate at the end", \.finalLearningRate, 0...1e6),
         number("clip-norm", "optimizer", "largest norm of the gradient; 0 = no clipping", \.clipNorm, 0...1e30),
-        boolean("mirror", "augmentation", "mirror half of the samples; the eyes of pairs change places", \.mirror),
-        number("brightness", "augmentation", "random brightness factor 1 ± this", \.brightness, 0...0.9),
-        number("gamma", "augmentation", "random gamma 1 ± this", \.gamma, 0...0.9),
+    ] + augmentationFields + [
         integer(
             "threads", "machine", "compute threads per rank; 0 = the cores this rank may use", \.threads, 0...4096,
             mayChange: true),
@@ -251,6 +251,15 @@ extension RunConfiguration {
                 }
                 configuration[keyPath: path] = value
             }, format: { $0[keyPath: path].rawValue })
+    }
+
+    private static let augmentationFields = AugmentationOptions.fields.map { field in
+        ConfigurationField(
+            name: field.name, group: "augmentation", help: field.help, mayChangeOnResume: false,
+            isSilentAtDefault: !["mirror", "brightness", "gamma"].contains(field.name),
+            parse: { text, configuration throws(ConfigurationField.Reason) in
+                if let problem = field.parse(text, &configuration.augmentation) { throw .init(text: problem) }
+            }, format: { field.format($0.augmentation) })
     }
 
     private static let sizeField = ConfigurationField(

@@ -92,6 +92,7 @@ public final class TrainingSession {
         let parts = try communication.together {
             let network = try configuration.makeNetwork()
             let data = try configuration.openData(for: network)
+            try configuration.augmentation.check(fields: data.trainingFields)
             let order = try SampleOrder(
                 seed: configuration.seed, recordCount: data.dataSet.count(.train), lanes: configuration.lanes,
                 laneBatch: configuration.laneBatch)
@@ -246,12 +247,8 @@ public final class TrainingSession {
     }
 
     func loader(lanes: [Int], steps: Range<Int>) throws -> BatchLoader {
-        let augmentation = try AugmentationSettings(
-            mirrorProbability: configuration.mirror ? 0.5 : 0,
-            brightness: (1 - configuration.brightness)...(1 + configuration.brightness),
-            gamma: (1 - configuration.gamma)...(1 + configuration.gamma), crop: .random)
         var settings = data.loaderSettings(data.trainingFields, board: board)
-        settings.augmentation = augmentation
+        settings.augmentation = try configuration.augmentation.settings(crop: .random)
         settings.seed = configuration.seed
         settings.replacesDamaged = configuration.maxBadRecords > 0
         return BatchLoader(
