@@ -41,7 +41,7 @@ let package = Package(
         // Level 2
         .target(name: "Tensors", dependencies: ["Basics"]),
         .target(name: "Shards", dependencies: ["Basics", "Threads", "CLZ4", "CFilters"], exclude: ["FORMAT.md"]),
-        .target(name: "FrameSources", dependencies: ["Basics", "CImages", "CHDF5", "CTurboJPEG"]),
+        .target(name: "FrameSources", dependencies: ["Basics", "CImages", "CHDF5", "CTurboJPEG", "CProcesses"]),
         .target(name: "Heartbeats", dependencies: ["Basics", "Threads", "CThreads"]),
         .target(name: "Telemetry", dependencies: ["Basics"]),
         .target(name: "Metrics", dependencies: ["Basics"]),

@@ -4,7 +4,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # Packages by what they are for: build and run, and the tools of the tests.
-packages=(libopenmpi-dev openmpi-bin libopenblas-dev liblz4-dev libxxhash-dev libpng-dev libturbojpeg0-dev pkg-config lz4)
+packages=(libopenmpi-dev openmpi-bin libopenblas-dev liblz4-dev libxxhash-dev libpng-dev libturbojpeg0-dev pkg-config lz4
+    ffmpeg)
 
 say() { printf '%s\n' "$*" >&2; }
 

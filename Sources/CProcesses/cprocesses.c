@@ -57,3 +57,9 @@ int cprocesses_spawn(const char *path, char *const argv[], char *const envp[], i
 }
 
 int cprocesses_adopt_orphans(void) { return prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0 ? 0 : errno; }
+
+int cprocesses_pipe(int ends[2], int byte_count) {
+    if (pipe2(ends, O_CLOEXEC) != 0) return errno;
+    if (byte_count > 0) fcntl(ends[1], F_SETPIPE_SZ, byte_count);
+    return 0;
+}

@@ -9,6 +9,13 @@ public protocol FrameSource: Sendable {
     /// says so when it is loaded, so that one run can list every broken input.
     /// - Throws: `FileError`, `ImageError`: 66 if a folder that the layout needs is not there, 65 if nothing is in it.
     func items() throws -> [FrameItem]
+
+    /// The same, with lines on the way for whoever waits: what was found, counted and left out, and warnings.
+    func items(note: (String) -> Void) throws -> [FrameItem]
+}
+
+extension FrameSource {
+    public func items(note: (String) -> Void) throws -> [FrameItem] { try items() }
 }
 
 /// One sample that can be loaded when its turn comes, on any thread.

@@ -12,6 +12,7 @@ enum Layout: String, CaseIterable, ExpressibleByArgument {
     case kitti
     case kittiRaw = "kitti-raw"
     case middlebury
+    case movie
     case eth3d
     case sceneflow
     case sintel
@@ -23,7 +24,7 @@ enum Layout: String, CaseIterable, ExpressibleByArgument {
 
 struct Convert: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Turns a folder of pictures into a data set.",
+        abstract: "Turns a folder of pictures, or films, into a data set.",
         discussion: """
             Your own pairs:
               side-by-side   pictures whose left half is the left view
@@ -31,6 +32,7 @@ struct Convert: ParsableCommand {
               folders        left/ and right/ with the same names, and if there are
                              maps, disparity/ and disparity_right/
               list           a text file, one pair a line: left right [disparity]
+              movie          a stereo film, or a folder of films (needs ffmpeg)
               inria          frames/ with sequences of name.jpg and name.jpg.right
             Stereo data sets as they are unpacked:
               kitti          KITTI 2012 or 2015, with its ground truth
@@ -53,9 +55,11 @@ struct Convert: ParsableCommand {
             Example:
               vergence-shards convert frames films.data --layout side-by-side \\
                 --size 192x336 --split val=every:7
+              vergence-shards convert film.mkv film.data --layout movie --rate 1
             """)
 
-    @Argument(help: "Folder with the pictures; a file for list and the labelled nyu.")
+    @Argument(
+        help: "Folder with the pictures; a file for list and the labelled nyu; a film or a folder of them for movie.")
     var input: String
 
     @Argument(help: "Folder for the data set: empty, not there yet, or left by a killed run of this command.")
@@ -79,12 +83,18 @@ struct Convert: ParsableCommand {
     @OptionGroup(title: "Data sets")
     var dataSets: DataSetOptions
 
+    @OptionGroup(title: "Films")
+    var films: MovieOptions
+
     @OptionGroup(title: "Writing")
     var writing: WritingOptions
 
     func validate() throws {
         guard maxBad >= 0 else { throw ValidationError("--max-bad \(maxBad) is negative") }
         try dataSets.require(layout)
+        if layout != .movie, let option = films.given {
+            throw ValidationError("\(option) is for --layout movie")
+        }
         if swapEyes && dataSets.source(layout, root: input) != nil {
             throw ValidationError("--swap-eyes makes no sense with --layout \(layout.rawValue), whose eyes are known")
         }
@@ -93,7 +103,7 @@ struct Convert: ParsableCommand {
     func run() throws {
         let folder = try OutputFolder(output)
         let source = self.source
-        let items = try source.items()
+        let items = try source.items(note: Console.note)
         for line in SplitRule.complaints(items, writing.split) { Console.note(line) }
         let outcome = try Conversion(
             items: items, size: size, rules: writing.split, output: folder, workerCount: writing.workerCount,
@@ -109,6 +119,7 @@ struct Convert: ParsableCommand {
         case .topBottom: PackedFrames(root: input, packing: .topBottom, isSwapped: swapEyes)
         case .folders: FolderPairs(root: input, isSwapped: swapEyes)
         case .inria: MovieFolders(root: input, isSwapped: swapEyes)
+        case .movie: Films(root: input, options: films.options(swapEyes: swapEyes, size: size))
         default: dataSets.source(layout, root: input) ?? FolderPairs(root: input)
         }
     }
@@ -121,6 +132,7 @@ struct Convert: ParsableCommand {
         if let size { values["size"] = "\(size.height)x\(size.width)" }
         if !writing.split.isEmpty { values["split"] = writing.split.map(\.text).joined(separator: " ") }
         values.merge(dataSets.provenance(layout)) { $1 }
+        if layout == .movie { values.merge(films.provenance) { $1 } }
         if maxBad > 0 { values["max-bad"] = "\(maxBad)" }
         return values
     }

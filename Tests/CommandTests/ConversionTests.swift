@@ -217,7 +217,7 @@ extension CommandTests {
             let data = try DataSet(path: folder.file("many"))
             #expect(data.count(.train) == 100_000 && data.manifest.shards.count > 256)
             let order = try SampleOrder(seed: 3, recordCount: 100_000, lanes: 4, laneBatch: 5)
-            let settings = BatchLoader.Settings(height: 16, width: 16)
+            let settings = BatchLoader.Settings(height: 16, width: 16, fields: [.picture("left"), .picture("right")])
             let loader = BatchLoader(
                 data: data, split: .train,
                 schedule: order.schedule(lanes: [0, 1, 2, 3], steps: 0..<order.stepsPerEpoch),

@@ -10,3 +10,7 @@ int cprocesses_spawn(const char *path, char *const argv[], char *const envp[], i
 /// Makes the calling process the parent of its descendants that lose theirs, so that none can get out of sight.
 /// Returns 0, or an error number. (prctl takes variable arguments, which Swift does not import.)
 int cprocesses_adopt_orphans(void);
+
+/// A pipe whose ends no program inherits that another thread starts meanwhile, with room for `byte_count` bytes where the
+/// system grants it. Returns 0, or an error number. (Swift imports neither pipe2 nor F_SETPIPE_SZ.)
+int cprocesses_pipe(int ends[2], int byte_count);
