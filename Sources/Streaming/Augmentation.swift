@@ -24,7 +24,7 @@ public struct AugmentationSettings: Sendable, Equatable {
     public var saturation = 1.0...1.0
     /// Largest turn of the hue either way, 1 = the whole circle.
     public var hue = 0.0
-    /// Factor on each channel by itself, drawn log-uniformly.
+    /// Factor on each channel by itself, drawn uniformly.
     public var channelGain = 1.0...1.0
     /// Probability of another order of the channels, one of six.
     public var permutationProbability = 0.0
@@ -115,9 +115,9 @@ struct Augmentation: Equatable {
     /// What happens to the colours of the batch's field `name`.
     func colour(of name: String) -> ColourChange { FieldName.eye(of: name) == 1 ? colours.right : colours.left }
 
-    /// Numbers of the noise on the batch's field `name`.
-    func noise(of name: String) -> CounterRandom {
-        CounterRandom(key.seed, "noise of " + name, key.epoch, key.record)
+    /// Key of the noise on the batch's field `name`.
+    func noiseKey(of name: String) -> UInt32 {
+        UInt32(truncatingIfNeeded: CounterRandom(key.seed, "noise of " + name, key.epoch, key.record).bits(0))
     }
 
     static func logUniform(_ draw: Double, _ range: ClosedRange<Double>) -> Double {

@@ -1,5 +1,6 @@
 import Basics
 import Glibc
+import Shards
 
 /// Where the pixels of an enlarged or turned sample lie in its record: an affine map that keeps the whole sample inside
 /// of the record, so that nothing has to be made up at its borders.
@@ -67,6 +68,15 @@ struct Resampling: Equatable {
         _ bytes: UnsafeRawBufferPointer, _ element: ElementType, channels: Int,
         into target: UnsafeMutableBufferPointer<Float>
     ) {
+        if element == .uint8 && channels == 3 {
+            var window = PictureColours.Window()
+            (window.height, window.width) = (height, width)
+            (window.sourceHeight, window.sourceWidth) = (sourceHeight, sourceWidth)
+            (window.centerY, window.centerX, window.stepY, window.stepX) = (centerY, centerX, stepY, stepX)
+            window.isMirrored = isMirrored
+            PictureColours.cut(bytes, window, into: target)
+            return
+        }
         switch element {
         case .uint8: picture(bytes.bindMemory(to: UInt8.self), channels, 1 / 255, target)
         case .uint16: picture(bytes.bindMemory(to: UInt16.self), channels, 1 / 65535, target)
@@ -74,32 +84,30 @@ struct Resampling: Equatable {
         }
     }
 
+    /// Rarer kinds of pictures: gray ones, and those of 16 bits.
     private func picture<Value: UnsignedInteger & FixedWidthInteger>(
         _ source: UnsafeBufferPointer<Value>, _ channels: Int, _ unit: Float,
         _ target: UnsafeMutableBufferPointer<Float>
     ) {
         precondition(source.count == sourceHeight * sourceWidth * channels && target.count == height * width * 3)
         let second = channels == 3 ? 1 : 0
+        func inside(_ place: Double, _ count: Int) -> Int { min(count - 1, max(0, Int(place))) }
         for y in 0..<height {
             for x in 0..<width {
                 let place = place(y, x)
                 let (top, left) = ((place.y - 0.5).rounded(.down), (place.x - 0.5).rounded(.down))
                 let (down, right) = (Float(place.y - 0.5 - top), Float(place.x - 0.5 - left))
-                let row = min(sourceHeight - 1, max(0, Int(top)))
-                let below = min(sourceHeight - 1, max(0, Int(top) + 1))
-                let column = min(sourceWidth - 1, max(0, Int(left)))
-                let beside = min(sourceWidth - 1, max(0, Int(left) + 1))
-                let corners = (
-                    (row * sourceWidth + column) * channels, (row * sourceWidth + beside) * channels,
-                    (below * sourceWidth + column) * channels, (below * sourceWidth + beside) * channels
+                let (above, below) = (
+                    inside(top, sourceHeight) * sourceWidth, inside(top + 1, sourceHeight) * sourceWidth
                 )
-                let out = (y * width + x) * 3
+                let (near, far) = (inside(left, sourceWidth), inside(left + 1, sourceWidth))
                 for channel in 0..<3 {
-                    let c = channel * second
-                    let (a, b) = (Float(source[corners.0 + c]), Float(source[corners.1 + c]))
-                    let (d, e) = (Float(source[corners.2 + c]), Float(source[corners.3 + c]))
-                    let (upper, lower) = (a + right * (b - a), d + right * (e - d))
-                    target[out + channel] = min(1, (upper + down * (lower - upper)) * unit)
+                    func at(_ row: Int, _ column: Int) -> Float {
+                        Float(source[(row + column) * channels + channel * second])
+                    }
+                    let upper = at(above, near) + right * (at(above, far) - at(above, near))
+                    let lower = at(below, near) + right * (at(below, far) - at(below, near))
+                    target[(y * width + x) * 3 + channel] = min(1, (upper + down * (lower - upper)) * unit)
                 }
             }
         }
@@ -115,6 +123,17 @@ enum MapUnit {
         // What is twice as large is half as far. Depth of 8 or 16 bits has no unit, and so no scale.
         case FieldName.depth where element == .float32: Float(1 / scale)
         default: 1
+        }
+    }
+
+    /// The rig's geometry (`FieldName.calibration`) for pictures that are `scale` times as large. Mirroring with an
+    /// exchange of the eyes leaves it as it is, and so does cutting both views alike.
+    static func calibration(_ array: PixelArray, scale: Double) -> PixelArray {
+        guard array.element == .float32, array.count == 3 else { return array }
+        return array.withFloats { values in
+            PixelArray(
+                height: array.height, width: array.width, channels: array.channels,
+                floats: [values[0] * Float(scale), values[1], values[2] * Float(scale)])
         }
     }
 }

@@ -113,31 +113,37 @@ struct SampleDecoder {
                 "pictures are uint8 or uint16 with 1 or 3 channels")
         }
         let bytes = try decoder.fieldBytes(index)
+        let colour = change.colour(of: name)
+        let table = field.element == .uint8 && window.resampling == nil ? colour.table() : nil
+        func floats(_ bytes: UnsafeRawBufferPointer, _ target: UnsafeMutableBufferPointer<Float>) {
+            if let table {
+                table.values.withUnsafeBufferPointer {
+                    PictureColours.expand(bytes, channels: field.channels, table: $0, into: target)
+                }
+                if change.isMirrored { PictureFloats.mirror(target, width: width, channels: 3) }
+            } else if change.isMirrored {
+                PictureFloats.expandMirrored(bytes, field.element, width: width, channels: field.channels, into: target)
+            } else {
+                PictureFloats.expand(bytes, field.element, channels: field.channels, into: target)
+            }
+        }
         if let resampling = window.resampling {
             resampling.picture(bytes, field.element, channels: field.channels, into: target)
         } else if window.isWhole {
-            expand(bytes, field, into: target, change)
+            floats(bytes, target)
         } else {
             let pixel = field.channels * field.element.byteCount
             for y in 0..<height {
                 let start = ((window.top + y) * window.width + window.left) * pixel
-                expand(
-                    UnsafeRawBufferPointer(rebasing: bytes[start..<(start + width * pixel)]), field,
-                    into: UnsafeMutableBufferPointer(rebasing: target[(y * width * 3)..<((y + 1) * width * 3)]), change)
+                floats(
+                    UnsafeRawBufferPointer(rebasing: bytes[start..<(start + width * pixel)]),
+                    UnsafeMutableBufferPointer(rebasing: target[(y * width * 3)..<((y + 1) * width * 3)]))
             }
         }
-        change.colour(of: name).apply(
-            to: target, isByteValued: field.element == .uint8 && window.resampling == nil, noise: change.noise(of: name))
-    }
-
-    private func expand(
-        _ bytes: UnsafeRawBufferPointer, _ field: FieldDescription, into target: UnsafeMutableBufferPointer<Float>,
-        _ change: Augmentation
-    ) {
-        if change.isMirrored {
-            PictureFloats.expandMirrored(bytes, field.element, width: width, channels: field.channels, into: target)
+        if let table {
+            ColourChange.apply(table.rest, to: target, noiseKey: change.noiseKey(of: name))
         } else {
-            PictureFloats.expand(bytes, field.element, channels: field.channels, into: target)
+            colour.apply(to: target, noiseKey: change.noiseKey(of: name))
         }
     }
 

@@ -49,6 +49,14 @@ public struct RunConfiguration: Sendable, Equatable {
 
     public var augmentation = AugmentationOptions()
 
+    /// How records of an epoch are mixed.
+    public var shuffleBlock = 1
+    public var shuffleWindow = 16
+    /// Folder for copies of shards; empty = none.
+    public var cache = ""
+    /// Its largest size, GB.
+    public var cacheSize = 100.0
+
     public var threads = 0
     public var precision = Precision.float32
     public var transport = Transport.float32
@@ -100,7 +108,17 @@ public struct ConfigurationField: Sendable {
 extension RunConfiguration {
     /// All fields but `set`, in the order in which they are printed and saved.
     public static let fields: [ConfigurationField] = [
-        text("data", "data", "folder of shards", \.data, mayChange: true),
+        text("data", "data", "folder of shards, or several: FOLDER:WEIGHT,FOLDER:WEIGHT", \.data, mayChange: true),
+        silent(
+            integer(
+                "shuffle-block", "data", "neighbouring records that are read together; 1 = any order",
+                \.shuffleBlock, 1...1_000_000)),
+        silent(
+            integer(
+                "shuffle-window", "data", "blocks whose records are mixed with one another", \.shuffleWindow,
+                1...1_000_000)),
+        text("cache", "data", "folder on this machine for copies of shards that lie far away", \.cache, mayChange: true),
+        number("cache-size", "data", "largest size of the cache, GB", \.cacheSize, 0.001...1e9, mayChange: true),
         text("run", "run", "folder for everything that the run writes", \.run, mayChange: true),
         text("model", "model", "kind of network", \.model),
         sizeField,
@@ -183,6 +201,13 @@ extension RunConfiguration {
             .map { "\($0.name) \($0.format(self)) → \($0.format(other))" }
         if settings != other.settings { result.append("set") }
         return result
+    }
+
+    /// A field that came after checkpoints which must still be resumed.
+    private static func silent(_ field: ConfigurationField) -> ConfigurationField {
+        var field = field
+        field.isSilentAtDefault = true
+        return field
     }
 
     private static func text(

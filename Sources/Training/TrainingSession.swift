@@ -61,12 +61,14 @@ public final class TrainingSession {
     ///   - writeConfiguration: called on rank 0 once the run's folder exists.
     ///   - observer: on rank 0 only.
     ///   - shouldStop: whether this rank was asked to stop.
+    ///   - cacheWarning: is told on rank 0, by another thread, that shards are not copied into the cache, and why.
     ///   - shouldSave: whether this rank was asked for a checkpoint since the last call.
     public init(
         configuration: RunConfiguration, start: Start, communication: CommunicationThread, kernels: KernelContext,
         observer: (any TrainingObserver)?, fault: FaultInjection? = nil, tracePath: String? = nil,
         writeConfiguration: (RunFolder) throws -> Void, shouldStop: @escaping @Sendable () -> Bool,
-        shouldSave: @escaping @Sendable () -> Bool = { false }
+        shouldSave: @escaping @Sendable () -> Bool = { false },
+        cacheWarning: @escaping @Sendable (String) -> Void = { _ in }
     ) throws {
         self.configuration = configuration
         self.communication = communication
@@ -91,11 +93,9 @@ public final class TrainingSession {
         }
         let parts = try communication.together {
             let network = try configuration.makeNetwork()
-            let data = try configuration.openData(for: network)
+            let data = try configuration.openData(for: network, warning: isFirst ? cacheWarning : { _ in })
             try configuration.augmentation.check(fields: data.trainingFields)
-            let order = try SampleOrder(
-                seed: configuration.seed, recordCount: data.dataSet.count(.train), lanes: configuration.lanes,
-                laneBatch: configuration.laneBatch)
+            let order = try configuration.sampleOrder(of: data)
             let graph = try NetworkGraph(
                 network, .training, batch: configuration.laneBatch, height: data.height, width: data.width,
                 keepOutputs: false)
