@@ -1,5 +1,6 @@
 import Basics
 import Shards
+import Tensors
 
 /// A record as a training run sees it, for looking at.
 public enum AugmentedRecord {
