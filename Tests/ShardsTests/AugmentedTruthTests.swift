@@ -1,4 +1,5 @@
 import Basics
+import Glibc
 import Shards
 import TestSupport
 import Testing
@@ -59,7 +60,7 @@ import Testing
         /// Disparities in the left eye's pixels grow with the row; both signs.
         func disparity(_ y: Int) -> Double { Double(y) / 5 - 3.5 }
         func texture(_ y: Int, _ x: Double) -> [Double] {
-            [127 + 90 * Libm.cos(x * 0.35 + Double(y) * 0.1), 127 + 90 * Libm.cos(x * 0.21 + 1), 100]
+            [127 + 90 * cos(x * 0.35 + Double(y) * 0.1), 127 + 90 * cos(x * 0.21 + 1), 100]
         }
         let data = try dataSet(
             folder, count: 24,
@@ -169,28 +170,31 @@ import Testing
                 target.withUnsafeMutableBufferPointer { cut.picture(bytes, element, channels: channels, into: $0) }
             }
             let angle = change.rotationRadians
-            let (c, s) = (Libm.cos(angle), Libm.cos(angle - .pi / 2))
-            let box = (w: Double(width) * c + Double(height) * abs(s), h: Double(width) * abs(s) + Double(height) * c)
-            let scale = max(change.scale, box.w / 23, box.h / 19)
+            let (c, s) = (cos(angle), sin(angle))
+            let (w, h) = (Double(width), Double(height))
+            let (boxWidth, boxHeight): (Double, Double) = (w * c + h * abs(s), w * abs(s) + h * c)
+            let scale = max(change.scale, max(boxWidth / 23, boxHeight / 19))
             #expect(abs(cut.scale - scale) < 1e-12)
-            let center = (
-                x: box.w / scale / 2 + (23 - box.w / scale) * change.cropX,
-                y: box.h / scale / 2 + (19 - box.h / scale) * change.cropY
-            )
+            let centerX: Double = boxWidth / scale / 2 + (23 - boxWidth / scale) * change.cropX
+            let centerY: Double = boxHeight / scale / 2 + (19 - boxHeight / scale) * change.cropY
             var worst = 0.0
             for y in 0..<height {
                 for x in 0..<width {
-                    let u = (Double(x) + 0.5 - Double(width) / 2) * (change.isMirrored ? -1 : 1)
-                    let v = Double(y) + 0.5 - Double(height) / 2
-                    let px = center.x + (c * u - s * v) / scale - 0.5
-                    let py = center.y + (s * u + c * v) / scale - 0.5
+                    let u: Double = (Double(x) + 0.5 - w / 2) * (change.isMirrored ? -1 : 1)
+                    let v: Double = Double(y) + 0.5 - h / 2
+                    let px: Double = centerX + (c * u - s * v) / scale - 0.5
+                    let py: Double = centerY + (s * u + c * v) / scale - 0.5
                     #expect(px > -0.51 && px < 22.51 && py > -0.51 && py < 18.51, "outside of the record")
                     for k in 0..<3 {
+                        let channel = channels == 3 ? k : 0
                         var sum = 0.0
-                        for (row, wy) in [(py.rounded(.down), 1 - (py - py.rounded(.down))), (py.rounded(.down) + 1, py - py.rounded(.down))] {
-                            for (column, wx) in [(px.rounded(.down), 1 - (px - px.rounded(.down))), (px.rounded(.down) + 1, px - px.rounded(.down))] {
-                                let (r, q) = (max(0, min(18, Int(row))), max(0, min(22, Int(column))))
-                                sum += wy * wx * values[(r * 23 + q) * channels + (channels == 3 ? k : 0)]
+                        for row in 0..<19 {
+                            // How much a row counts, borders held: the tent function around it.
+                            let wy = max(0, 1 - abs(min(18, max(0, py)) - Double(row)))
+                            if wy == 0 { continue }
+                            for column in 0..<23 {
+                                let wx = max(0, 1 - abs(min(22, max(0, px)) - Double(column)))
+                                if wx > 0 { sum += wy * wx * values[(row * 23 + column) * channels + channel] }
                             }
                         }
                         worst = max(worst, abs(sum - Double(target[(y * width + x) * 3 + k])))

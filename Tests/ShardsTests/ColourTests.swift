@@ -52,7 +52,7 @@ import Testing
         return copy
     }
 
-    private func expect(_ change: PictureColours.Change, _ reference: ([Pixel]) -> [Pixel], tolerance: Double = 2e-6) {
+    private func expect(_ change: PictureColours.Change, tolerance: Double = 2e-6, _ reference: ([Pixel]) -> [Pixel]) {
         for pixels in [1, 2, 15, 16, 17, 33, 3000] {
             let before = values(pixels, seed: UInt64(pixels))
             let after = changed(before, change)
@@ -192,7 +192,7 @@ import Testing
             settings.contrast = record % 2 == 0 ? 1...1 : 0.8...1.2
             let change = ColourChange(settings, CounterRandom(key: random.bits(UInt64(record))))
             let table = try #require(change.table())
-            let bytes = (0...255).flatMap { [UInt8($0), UInt8(255 - $0), UInt8($0 / 2)] }
+            let bytes: [UInt8] = (0..<768).map { UInt8(truncatingIfNeeded: $0 * 37 + $0 / 256) }
             var fast = [Float](repeating: 0, count: bytes.count)
             fast.withUnsafeMutableBufferPointer { target in
                 bytes.withUnsafeBytes { source in
@@ -237,14 +237,15 @@ import Testing
             { Double($0.colours.left.rest.noise) }, { $0.colours.right.brightness == $0.colours.left.brightness ? 1 : 0 },
         ]
         let centered = draws.map { draw -> [Double] in
-            let values = all.map(draw)
-            let mean = values.reduce(0, +) / 4000
-            let deviation = (values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / 4000).squareRoot()
+            let values: [Double] = all.map(draw)
+            let mean: Double = values.reduce(0, +) / 4000
+            let squares: [Double] = values.map { ($0 - mean) * ($0 - mean) }
+            let deviation: Double = (squares.reduce(0, +) / 4000).squareRoot()
             return values.map { ($0 - mean) / deviation }
         }
         for a in centered.indices {
             for b in 0..<a {
-                let correlation = zip(centered[a], centered[b]).reduce(0) { $0 + $1.0 * $1.1 } / 4000
+                let correlation: Double = zip(centered[a], centered[b]).map { $0 * $1 }.reduce(0, +) / 4000
                 #expect(abs(correlation) < 0.08, "draws \(a) and \(b): \(correlation)")
             }
         }
