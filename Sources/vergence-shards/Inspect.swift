@@ -4,6 +4,7 @@ import FrameSources
 import Glibc
 import Shards
 import Streaming
+import Telemetry
 
 /// Lines about data sets.
 enum Report {
@@ -17,7 +18,7 @@ enum Report {
         Console.show(
             "\(path): \(parts)\(left); \(manifest.shards.count) \(manifest.shards.count == 1 ? "shard" : "shards"), "
                 + "\(megabytes(bytes)) (\(ratio(raw, bytes)) times smaller than the pixels), "
-                + "\(ProgressLine.rounded(outcome.seconds)) s")
+                + "\(ProgressFormat.rate(outcome.seconds)) s")
     }
 
     static func megabytes(_ bytes: Int) -> String { "\((Double(bytes) / 1e4).rounded() / 100) MB" }
