@@ -81,7 +81,7 @@ import Testing
         #expect((0..<8).map { draw(1, 0, $0).isMirrored } == pinned)
     }
 
-    private let pinned = [false, false, false, false, false, false, false, false]
+    private let pinned = [false, true, false, true, true, true, false, false]
 
     @Test func `settings out of range are refused`() {
         #expect(throws: Failure.self) { try AugmentationSettings(mirrorProbability: 1.5) }
