@@ -164,7 +164,7 @@ static inline CF_INLINE size_t CF(inside)(double place, size_t count) {
     return place < 0 ? 0 : place >= (double)count ? count - 1 : (size_t)place;
 }
 
-static void CF(window8)(const uint8_t *picture, const cf_window *w, float *out, float *scratch) {
+static void CF(window8)(const uint8_t *picture, const cf_window *w, const float *table, float *out, float *scratch) {
     size_t sw = w->source_width, sh = w->source_height;
     if (w->step_y == 0) {
         float *row = scratch, *weights = row + 3 * sw + 4;
@@ -181,9 +181,18 @@ static void CF(window8)(const uint8_t *picture, const cf_window *w, float *out, 
             float down = (float)(at - whole);
             const uint8_t *a = picture + 3 * sw * CF(inside)(whole, sh);
             const uint8_t *b = picture + 3 * sw * CF(inside)(whole + 1, sh);
-            for (size_t i = 0; i < 3 * sw; ++i) {
-                float upper = a[i], lower = b[i];
-                row[i] = (upper + down * (lower - upper)) * (1.0f / 255.0f);
+            if (table) {
+                for (size_t i = 0; i < 3 * sw; i += 3) {
+                    for (size_t k = 0; k < 3; ++k) {
+                        float upper = table[256 * k + a[i + k]], lower = table[256 * k + b[i + k]];
+                        row[i + k] = upper + down * (lower - upper);
+                    }
+                }
+            } else {
+                for (size_t i = 0; i < 3 * sw; ++i) {
+                    float upper = a[i], lower = b[i];
+                    row[i] = (upper + down * (lower - upper)) * (1.0f / 255.0f);
+                }
             }
             CF(blend_row)(w, row, weights, lefts, rights, out + 3 * w->width * y);
         }
@@ -199,9 +208,13 @@ static void CF(window8)(const uint8_t *picture, const cf_window *w, float *out, 
             size_t l = 3 * CF(inside)(wx, sw), r = 3 * CF(inside)(wx + 1, sw);
             const uint8_t *a = picture + 3 * sw * CF(inside)(wy, sh), *b = picture + 3 * sw * CF(inside)(wy + 1, sh);
             for (size_t k = 0; k < 3; ++k) {
-                float upper = a[l + k] + right * (float)(a[r + k] - a[l + k]);
-                float lower = b[l + k] + right * (float)(b[r + k] - b[l + k]);
-                float value = (upper + down * (lower - upper)) * (1.0f / 255.0f);
+                float al = a[l + k], ar = a[r + k], bl = b[l + k], br = b[r + k], unit = 1.0f / 255.0f;
+                if (table) {
+                    const float *t = table + 256 * k;
+                    al = t[a[l + k]], ar = t[a[r + k]], bl = t[b[l + k]], br = t[b[r + k]], unit = 1;
+                }
+                float upper = al + right * (ar - al), lower = bl + right * (br - bl);
+                float value = (upper + down * (lower - upper)) * unit;
                 out[k] = value < 1 ? value : 1;
             }
         }

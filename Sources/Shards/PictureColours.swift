@@ -81,19 +81,23 @@ public enum PictureColours {
     }
 
     /// `[sourceHeight, sourceWidth, 3]` uint8 → `[height, width, 3]` in 0…1, bilinear; borders are repeated.
+    /// - Parameter table: what takes the place of v / 255, as in `expand`.
     public static func cut(
-        _ picture: UnsafeRawBufferPointer, _ window: Window, into target: UnsafeMutableBufferPointer<Float>
+        _ picture: UnsafeRawBufferPointer, _ window: Window, table: UnsafeBufferPointer<Float>? = nil,
+        into target: UnsafeMutableBufferPointer<Float>
     ) {
-        cut(picture, window, into: target, level: cf_best_level())
+        cut(picture, window, table: table, into: target, level: cf_best_level())
     }
 
     static func cut(
-        _ picture: UnsafeRawBufferPointer, _ window: Window, into target: UnsafeMutableBufferPointer<Float>, level: Int32
+        _ picture: UnsafeRawBufferPointer, _ window: Window, table: UnsafeBufferPointer<Float>? = nil,
+        into target: UnsafeMutableBufferPointer<Float>, level: Int32
     ) {
         guard let filters = cf_filters(level), let source = picture.baseAddress, let out = target.baseAddress else { return }
         precondition(
             picture.count == 3 * window.sourceHeight * window.sourceWidth
-                && target.count == 3 * window.height * window.width && window.sourceWidth < 1 << 30,
+                && target.count == 3 * window.height * window.width && window.sourceWidth < 1 << 30
+                && table?.count ?? 768 == 768,
             "\(picture.count) bytes, \(target.count) floats")
         var place = cf_window(
             center_y: window.centerY, center_x: window.centerX, step_x: window.stepX, step_y: window.stepY,
@@ -103,7 +107,8 @@ public enum PictureColours {
             of: Float.self, capacity: cf_window_scratch(window.sourceWidth, window.width)
         ) { scratch in
             guard let scratch = scratch.baseAddress else { return }
-            filters.pointee.window8(source.assumingMemoryBound(to: UInt8.self), &place, out, scratch)
+            filters.pointee.window8(
+                source.assumingMemoryBound(to: UInt8.self), &place, table?.baseAddress, out, scratch)
         }
     }
 }

@@ -64,8 +64,9 @@ struct Resampling: Equatable {
     }
 
     /// A picture `[sourceHeight, sourceWidth, channels]` → `[height, width, 3]` in 0…1, bilinear.
+    /// - Parameter table: values of bytes, for pictures of three of them.
     func picture(
-        _ bytes: UnsafeRawBufferPointer, _ element: ElementType, channels: Int,
+        _ bytes: UnsafeRawBufferPointer, _ element: ElementType, channels: Int, table: [Float]? = nil,
         into target: UnsafeMutableBufferPointer<Float>
     ) {
         if element == .uint8 && channels == 3 {
@@ -74,7 +75,11 @@ struct Resampling: Equatable {
             (window.sourceHeight, window.sourceWidth) = (sourceHeight, sourceWidth)
             (window.centerY, window.centerX, window.stepY, window.stepX) = (centerY, centerX, stepY, stepX)
             window.isMirrored = isMirrored
-            PictureColours.cut(bytes, window, into: target)
+            if let table {
+                table.withUnsafeBufferPointer { PictureColours.cut(bytes, window, table: $0, into: target) }
+            } else {
+                PictureColours.cut(bytes, window, into: target)
+            }
             return
         }
         switch element {

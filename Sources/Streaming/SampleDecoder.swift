@@ -114,7 +114,9 @@ struct SampleDecoder {
         }
         let bytes = try decoder.fieldBytes(index)
         let colour = change.colour(of: name)
-        let table = field.element == .uint8 && window.resampling == nil ? colour.table() : nil
+        // Where pictures are interpolated, light comes first.
+        let readsBytes = field.element == .uint8 && (window.resampling == nil || field.channels == 3)
+        let table = readsBytes ? colour.table() : nil
         func floats(_ bytes: UnsafeRawBufferPointer, _ target: UnsafeMutableBufferPointer<Float>) {
             if let table {
                 table.values.withUnsafeBufferPointer {
@@ -128,7 +130,8 @@ struct SampleDecoder {
             }
         }
         if let resampling = window.resampling {
-            resampling.picture(bytes, field.element, channels: field.channels, into: target)
+            resampling.picture(
+                bytes, field.element, channels: field.channels, table: table?.values, into: target)
         } else if window.isWhole {
             floats(bytes, target)
         } else {

@@ -178,6 +178,23 @@ import Testing
                 return target
             }
             #expect(cuts[0].allSatisfy { (0...1).contains($0) })
+            // Through a table: red turned over, green halved, blue as it is. Interpolation keeps such sums.
+            let table: [Float] = (0..<768).map {
+                let value = Float($0 % 256) / 255
+                return $0 < 256 ? 1 - value : $0 < 512 ? value / 2 : value
+            }
+            var mapped = [Float](repeating: -1, count: 20 * 33 * 3)
+            bytes.bytes.withUnsafeBytes { source in
+                mapped.withUnsafeMutableBufferPointer { target in
+                    table.withUnsafeBufferPointer {
+                        PictureColours.cut(source, window, table: $0, into: target, level: 0)
+                    }
+                }
+            }
+            for (index, value) in cuts[0].enumerated() {
+                let expected = index % 3 == 0 ? 1 - value : index % 3 == 1 ? value / 2 : value
+                #expect(abs(mapped[index] - expected) < 1e-6)
+            }
             for cut in cuts[1...] { #expect(cut == cuts[0] || cut.allSatisfy { $0 == -1 }) }
         }
     }

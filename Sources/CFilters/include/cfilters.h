@@ -58,9 +58,10 @@ typedef struct cf_table {
     double (*gray_sum)(const float *values, size_t pixels);
     /// Changes [pixels][3] floats in 0…1 in place; pixels < 2^30.
     void (*colour)(const cf_colour *change, float *values, size_t pixels);
-    /// float32 0…1 [height][width][3] <- uint8 [source_height][source_width][3], bilinear, borders repeated. `scratch`
-    /// holds cf_window_scratch(source_width, width) floats.
-    void (*window8)(const uint8_t *picture, const cf_window *window, float *out, float *scratch);
+    /// float32 0…1 [height][width][3] <- uint8 [source_height][source_width][3], bilinear, borders repeated. Values are
+    /// those of `table` (as expand8_table's), or v / 255 if it is NULL. `scratch` holds
+    /// cf_window_scratch(source_width, width) floats.
+    void (*window8)(const uint8_t *picture, const cf_window *window, const float *table, float *out, float *scratch);
 } cf_table;
 
 /// Bytes that must be readable before and behind the residuals given to `unpredict8`.
