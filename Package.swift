@@ -81,7 +81,7 @@ let package = Package(
         .executableTarget(
             name: "vergence-shards",
             dependencies: [
-                "Basics", "Threads", "Shards", "FrameSources", "Telemetry",
+                "Basics", "Threads", "Shards", "FrameSources", "Streaming", "Telemetry",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         // Tests

@@ -61,12 +61,14 @@ public final class TrainingSession {
     ///   - writeConfiguration: called on rank 0 once the run's folder exists.
     ///   - observer: on rank 0 only.
     ///   - shouldStop: whether this rank was asked to stop.
+    ///   - cacheWarning: is told on rank 0, by another thread, that shards are not copied into the cache, and why.
     ///   - shouldSave: whether this rank was asked for a checkpoint since the last call.
     public init(
         configuration: RunConfiguration, start: Start, communication: CommunicationThread, kernels: KernelContext,
         observer: (any TrainingObserver)?, fault: FaultInjection? = nil, tracePath: String? = nil,
         writeConfiguration: (RunFolder) throws -> Void, shouldStop: @escaping @Sendable () -> Bool,
-        shouldSave: @escaping @Sendable () -> Bool = { false }
+        shouldSave: @escaping @Sendable () -> Bool = { false },
+        cacheWarning: @escaping @Sendable (String) -> Void = { _ in }
     ) throws {
         self.configuration = configuration
         self.communication = communication
@@ -91,10 +93,9 @@ public final class TrainingSession {
         }
         let parts = try communication.together {
             let network = try configuration.makeNetwork()
-            let data = try configuration.openData(for: network)
-            let order = try SampleOrder(
-                seed: configuration.seed, recordCount: data.dataSet.count(.train), lanes: configuration.lanes,
-                laneBatch: configuration.laneBatch)
+            let data = try configuration.openData(for: network, warning: isFirst ? cacheWarning : { _ in })
+            try configuration.augmentation.check(fields: data.trainingFields)
+            let order = try configuration.sampleOrder(of: data)
             let graph = try NetworkGraph(
                 network, .training, batch: configuration.laneBatch, height: data.height, width: data.width,
                 keepOutputs: false)
@@ -258,12 +259,8 @@ public final class TrainingSession {
     }
 
     func loader(lanes: [Int], steps: Range<Int>) throws -> BatchLoader {
-        let augmentation = try AugmentationSettings(
-            mirrorProbability: configuration.mirror ? 0.5 : 0,
-            brightness: (1 - configuration.brightness)...(1 + configuration.brightness),
-            gamma: (1 - configuration.gamma)...(1 + configuration.gamma), crop: .random)
         var settings = data.loaderSettings(data.trainingFields, board: board)
-        settings.augmentation = augmentation
+        settings.augmentation = try configuration.augmentation.settings(crop: .random)
         settings.seed = configuration.seed
         settings.replacesDamaged = configuration.maxBadRecords > 0
         return BatchLoader(
