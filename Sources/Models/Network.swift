@@ -62,7 +62,7 @@ extension Network {
 
 /// All networks by name.
 public enum NetworkRegistry {
-    public static let all: [any Network.Type] = [WNet.self, MaskNet3.self]
+    public static let all: [any Network.Type] = [WNet.self, WNetPlus.self, MaskNet3.self]
 
     /// - Throws: `SettingError` if there is no such network or a setting is unknown, of the wrong type or out of range.
     public static func make(_ name: String, settings values: [(name: String, value: String)]) throws -> any Network {
