@@ -103,7 +103,7 @@ import Training
     }
 
     @Test func unknownNamesAreSuggested() {
-        #expect(throws: Failure(.usage, "unknown model 'wnt', did you mean 'wnet'?; known models: wnet, masknet3")) {
+        #expect(throws: Failure(.usage, "unknown model 'wnt', did you mean 'wnet'?; known models: wnet, wnet-plus, masknet3")) {
             try NetworkRegistry.make("wnt", settings: [])
         }
         #expect(throws: SettingError("levels", "7", "must be even")) {
