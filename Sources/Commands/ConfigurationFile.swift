@@ -72,15 +72,18 @@ enum ConfigurationFile {
     }
 
     /// The whole configuration with a comment per line.
-    static func text(_ configuration: RunConfiguration) -> String {
+    static func text(
+        _ configuration: RunConfiguration, leavingOut: Set<String> = [], settingHelp: [String: String] = [:]
+    ) -> String {
         var lines = ["# Resolved configuration of a Vergence run. Every line is also an option of vergence train."]
-        for field in RunConfiguration.fields {
+        for field in RunConfiguration.fields where !leavingOut.contains(field.name) {
             lines.append("\(field.name): \(quoted(field.format(configuration)))  # \(field.help)")
         }
         if !configuration.settings.isEmpty {
             lines.append("set:")
             for (name, value) in configuration.settings.sorted(by: { $0.key < $1.key }) {
-                lines.append("  \(name): \(quoted(value))")
+                let help = settingHelp[name].map { "  # \($0)" } ?? ""
+                lines.append("  \(name): \(quoted(value))\(help)")
             }
         }
         return lines.joined(separator: "\n") + "\n"

@@ -1,9 +1,15 @@
+import ArgumentParser
 import Glibc
+import Telemetry
 
 /// Messages for people: standard error. Results go to standard output.
 enum Console {
-    static func note(_ text: String) { write(text + "\n") }
-    static func warn(_ text: String) { write("warning: \(text)\n") }
+    static func note(_ text: String) { say(text, .info) }
+    static func warn(_ text: String) { say(text, .warning) }
+
+    static func say(_ text: String, _ level: LogLevel, source: String? = nil) {
+        if let line = Log.line(text, level, source: source) { write(line) }
+    }
 
     /// Control characters, which names of files may hold, cannot break the line or the terminal.
     static func oneLine(_ text: String) -> String {
@@ -27,3 +33,17 @@ enum Console {
         }
     }
 }
+
+/// How much a command says while it works.
+struct LogOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "What standard error shows: text, quiet (warnings and errors) or json (an object per line).",
+            valueName: "style"))
+    var log = LogStyle.text
+
+    /// Part of reading the command line: whatever goes wrong from here on is said in this style.
+    mutating func validate() throws { Log.style = log }
+}
+
+extension LogStyle: ExpressibleByArgument {}

@@ -3,6 +3,7 @@ import Basics
 import Foundation
 import Kernels
 import Supervision
+import Telemetry
 
 /// `vergence launch`: ranks under mpirun, on this machine or on many, and somebody who sees to it that the run goes on.
 struct LaunchCommand: ParsableCommand {
@@ -70,6 +71,7 @@ struct LaunchCommand: ParsableCommand {
     var mpirunArguments: [String] = []
     @Flag(name: .customLong("dry-run"), help: "Print the call of mpirun and its settings; run nothing.")
     var dryRun = false
+    @OptionGroup var logging: LogOptions
     @Argument(parsing: .captureForPassthrough, help: "The command and its arguments, after --.")
     var command: [String] = []
 
@@ -93,17 +95,22 @@ struct LaunchCommand: ParsableCommand {
         if site.source == .slurm, threads == nil {
             options.threads = environment["SLURM_CPUS_PER_TASK"].flatMap { Int($0) }
         }
-        let job = LaunchJob(program: try Self.program(), arguments: words, run: try Self.trainingRun(words))
+        let run = try Self.trainingRun(words)
+        // Ranks that are started again must not choose another folder.
+        let named = run.map { LaunchPlan.has("--run", words) ? words : words + ["--run", $0.folder] } ?? words
+        let job = LaunchJob(program: try Self.program(), arguments: named, run: run)
         for warning in try LaunchPlan.check(site, options: options, lanes: job.run?.lanes, cores: cores) {
-            Console.write("launch: \(warning)\n")
+            Console.say(warning, .warning, source: "launch")
         }
         if dryRun { return show(site, options, job, cores, environment) }
         let supervisor = try Supervisor(
             site: site, options: options, job: job, cores: cores, environment: environment, resumePrefix: resumePrefix(),
+            // Whoever asks for quiet wants to know of failures, and these lines are about little else.
+            formatLine: { Log.line($0, .info, source: "launch", style: Log.style == .json ? .json : .text) ?? "" },
             makeStallWatch: { [hangTimeout] in
                 // Only training sends heartbeats.
                 guard job.run != nil, hangTimeout > 0 else { return nil }
-                func say(_ text: String) { Console.write("launch: \(text)\n") }
+                func say(_ text: String) { Console.say(text, .info, source: "launch") }
                 guard let address = HeartbeatWatch.address(site, network: options.network, environment: environment) else {
                     say("no address of this machine is in \(options.network ?? "reach"): hangs will not be noticed")
                     return nil

@@ -1,7 +1,9 @@
 import ArgumentParser
 import Basics
 import Collectives
+import Foundation
 import Glibc
+import Telemetry
 
 extension VergenceCommand {
     /// The whole program: parses, runs, and is the one place that turns an error into a message and an exit code.
@@ -53,7 +55,9 @@ extension VergenceCommand {
     }
 
     private static func complain(_ prefix: String, _ text: String) {
-        Console.write("\(prefix)vergence: \(Console.oneLine(text))\n")
+        Console.say(
+            (Log.style == .json ? "" : "\(prefix)vergence: ") + text, .error,
+            source: Log.style == .json && !prefix.isEmpty ? prefix.trimmingCharacters(in: .whitespaces) : nil)
     }
 
     /// What all ranks find out at the same moment, such as a loss that is no number, is said once: when rank 0 leaves, the

@@ -17,12 +17,18 @@ struct TrainCommand: ParsableCommand {
             Weights depend on lanes, lane batch and seed, never on the number of ranks or threads.
             """)
 
-    @Argument(help: "Folder of shards, as vergence-shards writes it.")
+    @Argument(help: "Folder of shards, as vergence-shards writes it.", completion: .directory)
     var data: String?
     @Option(
-        name: .customLong("run"), help: ArgumentHelp("Folder for everything that the run writes.", valueName: "folder"))
+        name: .customLong("run"),
+        help: ArgumentHelp(
+            "Folder for everything that the run writes. (default: runs/MODEL-N, the next N)", valueName: "folder"),
+        completion: .directory)
     var runFolder: String?
-    @Option(help: ArgumentHelp("YAML file with the same names as these options.", valueName: "file"))
+    @Option(
+        help: ArgumentHelp(
+            "YAML file with the same names as these options; vergence recipe prints one.", valueName: "file"),
+        completion: .file(extensions: ["yaml", "yml"]))
     var config: String?
     @Flag(help: "Go on from the run's last checkpoint.")
     var resume = false
@@ -33,6 +39,7 @@ struct TrainCommand: ParsableCommand {
     var trace: String?
     @Option(help: "Run this many ranks as threads of one process (debugging).")
     var ranks = 1
+    @OptionGroup var logging: LogOptions
 
     @OptionGroup(title: "Network") var model: ModelOverrides
     @OptionGroup(title: "Batch and length") var length: LengthOptions
@@ -42,7 +49,8 @@ struct TrainCommand: ParsableCommand {
 
     struct ModelOverrides: ParsableArguments {
         @Option(
-            help: "Kind of network: \(NetworkRegistry.all.map { $0.name }.joined(separator: ", ")). (default: wnet)")
+            help: "Kind of network: \(NetworkRegistry.all.map { $0.name }.joined(separator: ", ")). (default: wnet)",
+            completion: .list(NetworkRegistry.all.map { $0.name }))
         var model: String?
         @Option(
             name: .customLong("set"),
@@ -146,9 +154,13 @@ struct TrainCommand: ParsableCommand {
         // Which network it is, and so which recipe, is known when all have spoken.
         let given = try applied(to: RunConfiguration())
         let start = try given.configuration.withRecipe(of: RunConfiguration())
-        let (configuration, saved) = try applied(to: start)
-        if configuration.data.isEmpty { throw Failure(.usage, "no data given: vergence train DATA --run DIR") }
-        if configuration.run.isEmpty && !dryRun { throw Failure(.usage, "no run folder given: add --run DIR") }
+        var (configuration, saved) = try applied(to: start)
+        if configuration.data.isEmpty { throw Failure(.usage, "no data given: vergence train DATA") }
+        if configuration.run.isEmpty && !dryRun {
+            if resume { throw Failure(.usage, "which run shall go on? --resume needs --run DIR") }
+            // All ranks look before any of them makes it.
+            configuration.run = try RunFolder.numbered(configuration.model).path
+        }
         guard (1...1024).contains(ranks) else { throw Failure(.usage, "--ranks \(ranks): give 1…1024") }
         try configuration.validate()
         if resume {

@@ -147,7 +147,7 @@ final class TrainingConsole: TrainingObserver {
     }
 
     func remark(_ text: String) {
-        if let progress { progress.print("warning: \(text)") } else { Console.warn(text) }
+        if let progress { progress.print(text, .warning) } else { Console.warn(text) }
     }
 
     func note(_ text: String) {

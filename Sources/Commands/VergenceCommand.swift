@@ -17,9 +17,15 @@ public struct VergenceCommand: ParsableCommand {
             rank died), 130 interrupted.
             """,
         version: "vergence \(version)",
-        subcommands: [
-            TrainCommand.self, LaunchCommand.self, PredictCommand.self, EvaluateCommand.self, ExportCommand.self, ReportCommand.self,
-            BenchCommand.self, ScaleCommand.self, DebugCommand.self, DoctorCommand.self,
+        groupedSubcommands: [
+            CommandGroup(
+                name: "Training",
+                subcommands: [TrainCommand.self, LaunchCommand.self, RecipeCommand.self, ReportCommand.self]),
+            CommandGroup(
+                name: "Using", subcommands: [PredictCommand.self, EvaluateCommand.self, ExportCommand.self]),
+            CommandGroup(
+                name: "Looking inside",
+                subcommands: [DoctorCommand.self, DebugCommand.self, BenchCommand.self, ScaleCommand.self]),
         ])
 
     static let version = "0.1.0"

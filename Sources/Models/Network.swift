@@ -66,6 +66,12 @@ public enum NetworkRegistry {
 
     /// - Throws: `SettingError` if there is no such network or a setting is unknown, of the wrong type or out of range.
     public static func make(_ name: String, settings values: [(name: String, value: String)]) throws -> any Network {
+        let type = try kind(name)
+        return try type.init(Settings(type.settings, values, owner: name))
+    }
+
+    /// - Throws: `Failure` (usage) if there is no such network.
+    public static func kind(_ name: String) throws -> any Network.Type {
         // Closures, not key paths: the compiler crashes on key paths to static members of metatypes.
         let names = all.map { $0.name }
         guard let type = all.first(where: { $0.name == name }) else {
@@ -74,6 +80,6 @@ public enum NetworkRegistry {
                 "unknown model '\(name)'\(suggestion(for: name, among: names)); known models: "
                     + names.joined(separator: ", "))
         }
-        return try type.init(Settings(type.settings, values, owner: name))
+        return type
     }
 }

@@ -128,7 +128,8 @@ public struct LaunchPlan: Equatable, Sendable {
         return words
     }
 
-    private static func has(_ option: String, _ words: [String]) -> Bool {
+    /// Whether an option is among the words of a command, in either form.
+    public static func has(_ option: String, _ words: [String]) -> Bool {
         words.contains { $0 == option || $0.hasPrefix(option + "=") }
     }
 }

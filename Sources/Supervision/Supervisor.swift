@@ -21,6 +21,7 @@ public final class Supervisor {
     private let cores: Int
     private let userEnvironment: [String: String]
     private let resumePrefix: [String]
+    private let formatLine: (String) -> String
     private let makeStallWatch: (Int) throws -> (any StallWatch)?
     private let record: RunRecord?
     private let journal: LaunchJournal
@@ -39,12 +40,15 @@ public final class Supervisor {
     /// - Parameters:
     ///   - cores: that this process may use.
     ///   - resumePrefix: words that stand before `train` in a command that goes on.
+    ///   - formatLine: what a line for people looks like, with its line break.
     ///   - makeStallWatch: a hang monitor for each call of mpirun; nil for none.
     /// - Throws: `FileError`.
     public init(
         site: LaunchSite, options: LaunchOptions, job: LaunchJob, cores: Int, environment: [String: String],
-        resumePrefix: [String], makeStallWatch: @escaping (_ ranks: Int) throws -> (any StallWatch)? = { _ in nil }
+        resumePrefix: [String], formatLine: @escaping (String) -> String = { "launch: \($0)\n" },
+        makeStallWatch: @escaping (_ ranks: Int) throws -> (any StallWatch)? = { _ in nil }
     ) throws {
+        self.formatLine = formatLine
         self.site = site
         self.options = options
         self.job = job
@@ -290,7 +294,7 @@ public final class Supervisor {
     /// A line for people, on a line of its own.
     private func say(_ text: String) {
         let start = errors.endsWithLine ? "" : "\n"
-        let lines = text.split(separator: "\n").map { "launch: \($0)\n" }.joined()
+        let lines = text.split(separator: "\n").map { formatLine(String($0)) }.joined()
         OutputTail.write(ArraySlice((start + lines).utf8), to: 2)
         errors.hasNewLine()
     }

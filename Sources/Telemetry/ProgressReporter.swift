@@ -70,7 +70,7 @@ public final class ProgressReporter: Sendable {
                 snapshot: ProgressSnapshot(task: task, unit: unit, items: items, position: position, total: total)))
         switch style {
         case .bar: self.intervalSeconds = intervalSeconds ?? 0.2
-        case .lines, .silent: self.intervalSeconds = intervalSeconds ?? 10
+        case .lines, .json, .quiet, .silent: self.intervalSeconds = intervalSeconds ?? 10
         }
     }
 
@@ -105,10 +105,10 @@ public final class ProgressReporter: Sendable {
     }
 
     /// A line of its own, above the bar if there is one.
-    public func print(_ line: String) {
-        guard style != .silent else { return }
+    public func print(_ line: String, _ level: LogLevel = .info) {
+        guard style != .silent, let text = Log.line(line, level, style: style.log) else { return }
         state.withLock { state in
-            surroundings.write(clearingBar(&state) + ProgressFormat.singleLine(line) + "\n")
+            surroundings.write(clearingBar(&state) + text)
             if case .bar = style, !state.isFinished, state.lastDrawn != nil { draw(&state) }
         }
     }
@@ -124,6 +124,15 @@ public final class ProgressReporter: Sendable {
             state.window.removeSubrange(1...)
             state.window[0] = Sample(seconds: startSeconds)
             draw(&state)
+            if state.barStands { surroundings.write("\n") }
+            state.barStands = false
+            state.isFinished = true
+        }
+    }
+
+    /// Ends the line of a bar after a failure; shows nothing.
+    public func abandon() {
+        state.withLock { state in
             if state.barStands { surroundings.write("\n") }
             state.barStands = false
             state.isFinished = true
@@ -155,7 +164,8 @@ public final class ProgressReporter: Sendable {
             elapsedSeconds: state.now.seconds - startSeconds)
         state.lastDrawn = state.now.seconds
         switch style {
-        case .silent: break
+        case .silent, .quiet: break
+        case .json: surroundings.write(Log.line(state.snapshot))
         case .lines: surroundings.write(ProgressFormat.plainLine(state.snapshot) + "\n")
         case .bar(let colour):
             // One column stays free: terminals wrap when the last one is written.

@@ -6,14 +6,32 @@ public enum ProgressStyle: Sendable, Equatable {
     case bar(colour: Bool)
     /// Plain lines at intervals: for logs and pipes.
     case lines
+    /// One JSON object per line, at intervals.
+    case json
+    /// Nothing but warnings.
+    case quiet
     /// Nothing: for ranks other than 0.
     case silent
 
     /// The style for the standard error stream of this process.
     public static func detected() -> ProgressStyle {
+        switch Log.style {
+        case .json: return .json
+        case .quiet: return .quiet
+        case .text: break
+        }
         func variable(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
         return detected(
             isTerminal: isatty(STDERR_FILENO) == 1, terminalType: variable("TERM"), noColour: variable("NO_COLOR"))
+    }
+
+    /// The form of messages among the progress.
+    var log: LogStyle {
+        switch self {
+        case .bar, .lines, .silent: .text
+        case .json: .json
+        case .quiet: .quiet
+        }
     }
 
     /// A bar needs a terminal that is not dumb; colour also needs `NO_COLOR` to be unset or empty (no-color.org).

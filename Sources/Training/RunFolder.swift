@@ -10,9 +10,9 @@ public struct RunFolder: Sendable {
     public var configurationPath: String { path + "/config.yaml" }
     public var metricsPath: String { path + "/metrics.csv" }
     public var stepsPath: String { path + "/steps.csv" }
-    /// A row per step and rank: where its time went.
     /// Training records that others stood in for.
     public var badRecordsPath: String { path + "/bad_records.csv" }
+    /// A row per step and rank: where its time went.
     public var ranksPath: String { path + "/ranks.csv" }
     /// A row per step and lane: the checksum of what it gave.
     public var lanesPath: String { path + "/lanes.csv" }
@@ -27,6 +27,14 @@ public struct RunFolder: Sendable {
     }
     /// What belongs to this execution and not to the result: host, time, ranks.
     public var machinePath: String { path + "/machine.txt" }
+
+    /// `PARENT/NAME-3` where `PARENT/NAME-2` is the highest that there is. Nothing is made: of two runs that start at the
+    /// same moment one is refused.
+    public static func numbered(_ name: String, in parent: String = "runs") throws -> RunFolder {
+        let names = Files.isFolder(parent) ? try Files.list(parent) : []
+        let numbers = names.compactMap { $0.hasPrefix(name + "-") ? Int($0.dropFirst(name.count + 1)) : nil }
+        return RunFolder(path: "\(parent)/\(name)-\(max(0, numbers.max() ?? 0) + 1)")
+    }
 
     /// Makes the folder of a new run.
     /// - Throws: `Failure` (usage) if it exists and is not empty: a run never mixes with another.

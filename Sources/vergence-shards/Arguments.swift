@@ -122,6 +122,9 @@ struct WritingOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Size at which a shard ends, in MiB.", valueName: "MB"))
     var shardSize: Int = DataSetWriter.defaultShardByteCount >> 20
 
+    @OptionGroup
+    var logging: LogOptions
+
     @Option(help: "LZ4 level: 0 (fast) … 12 (small).")
     var level: Int = 9
 

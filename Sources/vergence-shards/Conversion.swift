@@ -3,6 +3,7 @@ import FrameSources
 import Glibc
 import Shards
 import Synchronization
+import Telemetry
 import Threads
 
 /// From items to a data set: workers load, resize and encode; this thread writes in the items' order.
@@ -228,8 +229,8 @@ struct Conversion {
             for queue in queues { queue.close() }
             for thread in threads { thread.join() }
         }
-        let progress = ProgressLine(total: items.count, unit: unit)
-        defer { progress.end() }
+        let progress = ProgressReporter(task: "convert", unit: unit, items: unit, position: before, total: items.count)
+        defer { progress.abandon() }
         var bad: [(line: String, exitCode: Basics.ExitCode)] = []
         for (place, index) in todo.enumerated() {
             if Interruption.isRequested {
@@ -254,9 +255,9 @@ struct Conversion {
                 }
                 if bad.count <= maxBad { try writer.append(record, split: items[index].split) }
             }
-            progress.advance(to: before + place + 1)
+            progress.update(position: before + place + 1)
         }
-        progress.end()
+        progress.finish()
         if bad.count > maxBad || (bad.count == items.count && !bad.isEmpty) {
             let summary =
                 "\(bad.count) of \(items.count) \(unit) are broken, \(maxBad) allowed; nothing was written, "

@@ -3,6 +3,7 @@ import Basics
 import FrameSources
 import Glibc
 import Shards
+import Telemetry
 
 /// Lines about data sets.
 enum Report {
@@ -16,7 +17,7 @@ enum Report {
         Console.show(
             "\(path): \(parts)\(left); \(manifest.shards.count) \(manifest.shards.count == 1 ? "shard" : "shards"), "
                 + "\(megabytes(bytes)) (\(ratio(raw, bytes)) times smaller than the pixels), "
-                + "\(ProgressLine.rounded(outcome.seconds)) s")
+                + "\(ProgressFormat.rate(outcome.seconds)) s")
     }
 
     static func megabytes(_ bytes: Int) -> String { "\((Double(bytes) / 1e4).rounded() / 100) MB" }

@@ -2,6 +2,7 @@ import ArgumentParser
 import Basics
 import Foundation
 import Shards
+import Telemetry
 
 struct Statistics: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -30,10 +31,10 @@ struct Statistics: ParsableCommand {
 
     func run() throws {
         let data = try DataSet(path: path)
-        let progress = ProgressLine(total: data.manifest.shards.count, unit: "shards")
+        let progress = ProgressReporter(task: "stats", unit: "shards", items: "shards", total: data.manifest.shards.count)
         let result = DataSetStatistics.measure(
-            data, split: split, workers: reading.workerCount, progress: { progress.advance(to: $0) })
-        progress.end()
+            data, split: split, workers: reading.workerCount, progress: { progress.update(position: $0) })
+        progress.finish()
         guard result.problems.isEmpty else {
             throw BadInputs(lines: result.problems.map(\.description), exitCode: result.problems[0].exitCode)
         }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Basics
 import Glibc
+import Telemetry
 
 /// Root of the command line.
 struct VergenceShards: ParsableCommand {
@@ -46,6 +47,19 @@ enum Main {
     }
 }
 
+/// How much a command says while it works.
+struct LogOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "What standard error shows: text, quiet (errors) or json (an object per line).", valueName: "style"))
+    var log = LogStyle.text
+
+    /// Part of reading the command line: whatever goes wrong from here on is said in this style.
+    mutating func validate() throws { Log.style = log }
+}
+
+extension LogStyle: ExpressibleByArgument {}
+
 /// Several errors that end a run together.
 struct BadInputs: Error {
     let lines: [String]
@@ -54,10 +68,14 @@ struct BadInputs: Error {
 
 enum Console {
     /// One line on standard error. Control characters (file names may hold them) cannot break the line or the terminal.
-    static func complain(_ text: String) { write("vergence-shards: \(plain(text))\n", to: STDERR_FILENO) }
+    static func complain(_ text: String) { say((Log.style == .json ? "" : "vergence-shards: ") + text, .error) }
 
     /// One line on standard error that is no error.
-    static func note(_ text: String) { write("\(plain(text))\n", to: STDERR_FILENO) }
+    static func note(_ text: String) { say(text, .info) }
+
+    private static func say(_ text: String, _ level: LogLevel) {
+        if let line = Log.line(text, level) { write(line, to: STDERR_FILENO) }
+    }
 
     /// One line of results on standard output.
     static func show(_ text: String) { write("\(plain(text))\n", to: STDOUT_FILENO) }

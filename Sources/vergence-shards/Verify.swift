@@ -2,11 +2,15 @@ import ArgumentParser
 import Basics
 import Foundation
 import Shards
+import Telemetry
 
 /// Threads of the commands that read a whole data set.
 struct ReadingOptions: ParsableArguments {
     @Option(help: "Threads. The output does not depend on it. (default: all cores)")
     var workers: Int?
+
+    @OptionGroup
+    var logging: LogOptions
 
     func validate() throws {
         if let workers, !(1...1024).contains(workers) { throw ValidationError("--workers \(workers) is not in 1…1024") }
@@ -39,15 +43,15 @@ struct Verify: ParsableCommand {
         if Files.isFolder(path) {
             let dataSet = try? DataSet(path: path)
             let shards = dataSet?.manifest.shards ?? []
-            let progress = ProgressLine(total: shards.count, unit: "shards")
-            problems = DataSet.verify(path: path, workers: reading.workerCount) { progress.advance(to: $0) }
-            progress.end()
+            let progress = ProgressReporter(task: "verify", unit: "shards", items: "shards", total: shards.count)
+            problems = DataSet.verify(path: path, workers: reading.workerCount) { progress.update(position: $0) }
+            progress.finish()
             let records = shards.reduce(0) { $0 + $1.recordCount }
             let bytes = shards.reduce(0) { $0 + $1.byteCount }
             let seconds = monotonicSeconds() - start
             lines = [
                 "\(records) records in \(shards.count) \(shards.count == 1 ? "shard" : "shards"), all checksums right; "
-                    + "\(Report.megabytes(bytes)) in \(ProgressLine.rounded(seconds)) s",
+                    + "\(Report.megabytes(bytes)) in \(ProgressFormat.rate(seconds)) s",
                 "root \(dataSet?.manifest.rootHash ?? "")",
             ]
         } else {
