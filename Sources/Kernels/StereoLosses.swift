@@ -192,7 +192,8 @@ extension KernelContext {
     ) {
         let shape = checkPair(own, other, outputGradient)
         precondition(
-            ownGradient.count == own.count && otherGradient.count == own.count && ownGradient.base != otherGradient.base,
+            ownGradient.count == own.count && otherGradient.count == own.count
+                && ownGradient.base != otherGradient.base,
             "gradients \(ownGradient.shape), \(otherGradient.shape) of \(shape)")
         let factor = Float(Double(outputGradient.base[0]) / Double(shape.count))
         let (width, kernels) = (shape[2], kernels)

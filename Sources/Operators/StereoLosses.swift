@@ -15,7 +15,9 @@ extension ShapeRules {
         try equal(inputs[0], inputs[1], "prediction and target")
         let x = inputs[0]
         try require(x[1] >= least && x[2] >= least, "\(x[1])x\(x[2]) is smaller than \(least)x\(least)")
-        if inputs.count == 3 + scalars { try equal(inputs[2], [x[0], x[1], x[2], 1], "weights and one for each pixel") }
+        if inputs.count == 3 + scalars {
+            try equal(inputs[2], [x[0], x[1], x[2], 1], "weights and one for each pixel")
+        }
         if scalars == 1 { try equal(inputs[inputs.count - 1], [], "gradient and scalar") }
     }
 }

@@ -138,7 +138,9 @@ public struct Evaluation {
                     let (target, other) = eye == .left ? (left, right) : (right, left)
                     let columns = eye == .left ? shift : -shift
                     let name = eye == .left ? "left view from the right one" : "right view from the left one"
-                    if !views.contains(where: { $0.name == name }) { views.append((name, .init(), .init(), .init(), .init())) }
+                    if !views.contains(where: { $0.name == name }) {
+                        views.append((name, .init(), .init(), .init(), .init()))
+                    }
                     guard let i = views.firstIndex(where: { $0.name == name }) else { continue }
                     let shown = ContactSheet.displayable(target)
                     let source = ContactSheet.displayable(other)

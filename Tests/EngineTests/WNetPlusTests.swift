@@ -12,7 +12,9 @@ import Training
     private static func evaluation(_ model: String, _ settings: [(String, String)]) throws -> [String: NamedTensor] {
         let network = try NetworkRegistry.make(
             model,
-            settings: ([("width", "8"), ("levels", "8"), ("dropout", "0")] + settings).map { (name: $0.0, value: $0.1) })
+            settings: ([("width", "8"), ("levels", "8"), ("dropout", "0")] + settings).map {
+                (name: $0.0, value: $0.1)
+            })
         let state = ModelState(
             inferenceGraph: try NetworkGraph(network, .evaluation, batch: 1, height: height, width: width).graph)
         HashingFixtures.fill(state)
@@ -121,8 +123,8 @@ import Training
         func found(_ name: String) throws -> Double { Double(try #require(results["eval.\(name)"]?.values.first)) }
         #expect(abs(try found("reconstruction") - reconstruction) < 2e-5 * reconstruction)
         #expect(abs(try found("consistency") - contradiction) < 2e-5 * contradiction)
-        let loss =
-            try reconstruction + 0.001 * found("smoothness") + (Double(given["consistency"] ?? "0") ?? 0) * contradiction
+        let weight = Double(given["consistency"] ?? "0") ?? 0
+        let loss = try reconstruction + 0.001 * found("smoothness") + weight * contradiction
         #expect(abs(try found("loss") - loss) < 2e-5 * loss)
 
         let peak = Int(given["peak"] ?? "0") ?? 0

@@ -91,15 +91,17 @@ public struct WNet: Network {
             left: masksOcclusions ? disparityLeft.coverage(sign: 1) : nil,
             right: masksOcclusions ? disparityRight.coverage(sign: -1) : nil
         )
-        let reconstruction = rightHat.reconstructionLoss(of: right, weight: seen.right, similarity: similarity)
-            .combined(0.5, with: [(0.5, leftHat.reconstructionLoss(of: left, weight: seen.left, similarity: similarity))])
+        let rightLoss = rightHat.reconstructionLoss(of: right, weight: seen.right, similarity: similarity)
+        let leftLoss = leftHat.reconstructionLoss(of: left, weight: seen.left, similarity: similarity)
+        let reconstruction = rightLoss.combined(0.5, with: [(0.5, leftLoss)])
         let roughness = disparityLeft.smoothness(weightedBy: alignedEdges ? right : left)
             .combined(1, with: [(1, disparityRight.smoothness(weightedBy: alignedEdges ? left : right))])
         var terms = [("reconstruction", reconstruction), ("smoothness", roughness)]
         var parts = [(smoothness, roughness)]
         if consistency > 0 {
-            let contradiction = disparityLeft.consistency(with: disparityRight, sign: 1, weight: seen.right)
-                .combined(0.5, with: [(0.5, disparityRight.consistency(with: disparityLeft, sign: -1, weight: seen.left))])
+            let rightDoubt = disparityLeft.consistency(with: disparityRight, sign: 1, weight: seen.right)
+            let leftDoubt = disparityRight.consistency(with: disparityLeft, sign: -1, weight: seen.left)
+            let contradiction = rightDoubt.combined(0.5, with: [(0.5, leftDoubt)])
             terms.append(("consistency", contradiction))
             parts.append((consistency, contradiction))
         }

@@ -7,7 +7,7 @@ import Graphs
 /// 2017 (similarity, consistency); Wang et al., CVPR 2018 (occlusion); Tulyakov, Ivanov, Fleuret, NeurIPS 2018 (peak).
 public struct WNetPlus: Network {
     public static let name = "wnet-plus"
-    public static let summary = "W-net with losses of its successors: similarity, consistency, occlusion, sub-level maps"
+    public static let summary = "W-net with its successors' losses: similarity, consistency, occlusion"
     /// W-net's settings that have other defaults here.
     static let defaults = [
         "edges": "aligned", "smoothness": "0.01", "similarity": "0.85", "consistency": "0.01", "occlusion": "masked",
