@@ -25,18 +25,19 @@ extension Examples {
         .init(Coverage(sign: 1), [[2, 3, 9, 1]], [.signed]),
         .init(Coverage(sign: -1), [[1, 2, 33, 1]], [.distinct]),
         .init(
-            ViewConsistency(sign: 1), [[2, 3, 9, 1], [2, 3, 9, 1]], [.positive, .negative], differentiable: [0, 1]),
+            ViewConsistency(sign: 1), [[2, 3, 9, 1], [2, 3, 9, 1]], [.fractional, .positive], differentiable: [0, 1]),
         .init(
-            ViewConsistency(sign: -1), [[2, 3, 9, 1], [2, 3, 9, 1], [2, 3, 9, 1]], [.positive, .negative, .positive],
+            ViewConsistency(sign: -1), [[2, 3, 9, 1], [2, 3, 9, 1], [2, 3, 9, 1]],
+            [.fractional, .positive, .positive],
             differentiable: [0, 1]),
         .init(
             ViewConsistencyGradient(sign: 1), [[2, 3, 9, 1], [2, 3, 9, 1], [2, 3, 9, 1], []],
             [.signed, .signed, .positive, .signed]),
         .init(ViewConsistencyGradient(sign: -1), [[1, 2, 33, 1], [1, 2, 33, 1], []], [.distinct, .signed, .signed]),
         .init(
-            PeakDot(coefficients: (0..<9).map { Float($0) - 4 }, radius: 2), [[1, 2, 3, 9]], [.large],
+            PeakDot(coefficients: (0..<9).map { Float($0) - 4 }, radius: 2), [[1, 2, 3, 9]], [.peaked],
             differentiable: [0]),
-        .init(PeakDot(coefficients: [1, -2, 3], radius: 0), [[5, 3]], [.large], differentiable: [0]),
+        .init(PeakDot(coefficients: [1, -2, 3], radius: 0), [[5, 3]], [.peaked]),
         .init(
             PeakDotGradient(coefficients: (0..<20).map { Float($0) }, radius: 3), [[2, 3, 4, 20], [2, 3, 4, 1]],
             [.distribution, .signed]),
