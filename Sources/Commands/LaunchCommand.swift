@@ -136,6 +136,7 @@ struct LaunchCommand: ParsableCommand {
         guard let first = words.first else {
             throw Failure(.usage, "which command shall the ranks run? vergence launch -n 2 -- train DATA --run DIR")
         }
+        if first == "--help" || first == "-h" { throw CleanExit.helpRequest(self) }
         if command.first != "--", first.hasPrefix("-") {
             let names = [
                 "--ranks", "--hostfile", "--local", "--network", "--threads", "--pin", "--min-ranks", "--max-restarts",

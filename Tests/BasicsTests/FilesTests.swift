@@ -1,5 +1,5 @@
 import Basics
-import Glibc
+import Foundation
 import TestSupport
 import Testing
 
@@ -40,6 +40,20 @@ import Testing
         try writer.write([1])
         writer.abandon()
         #expect(try Files.list(folder.path).isEmpty)
+    }
+
+    /// Links are not followed: neither by what writes nor by what clears up.
+    @Test func linksAreNotFollowed() throws {
+        try AtomicFileWriter.write([7], to: folder.file("precious"))
+        let manager = FileManager.default
+        for name in ["c", "c.partial"] {
+            try manager.createSymbolicLink(atPath: folder.file(name), withDestinationPath: folder.file("precious"))
+        }
+        #expect(!AtomicFileWriter.removeIfAbandoned(folder.file("c.partial")))
+        // The link is replaced, not what it names.
+        try AtomicFileWriter.write([1, 2], to: folder.file("c"))
+        #expect(try Files.read(folder.file("precious")) == [7] && Files.read(folder.file("c")) == [1, 2])
+        #expect(try manager.attributesOfItem(atPath: folder.file("c"))[.type] as? FileAttributeType == .typeRegular)
     }
 
     @Test func suggestionsAreClose() {

@@ -46,7 +46,7 @@ extension CommandTests {
             expectOnlyRefusal(
                 try workspace.vergence("debug", "grahp"), 64, "did you mean 'graph'", "vergence debug --help")
             expectOnlyRefusal(try workspace.vergence("train"), 64, "no data")
-            expectOnlyRefusal(try workspace.vergence("train", "data"), 64, "--run")
+            expectOnlyRefusal(try workspace.vergence("train", "data", "--resume"), 64, "--run")
             expectOnlyRefusal(try workspace.vergence("predict", "x.png"), 64, "--checkpoint", "vergence predict --help")
             expectOnlyRefusal(try workspace.vergence("evaluate", "data"), 64, "--checkpoint or --predictions")
             expectOnlyRefusal(try workspace.vergence("bench", "inference", "--size", "big"), 64, "--size")

@@ -192,7 +192,7 @@ def settings_of(options, compiling):
     compiled, compiled_last = ("compile", "keep-heap"), ("compile", "channels-last", "keep-heap")
     bf16 = ("eager", "channels-last", "bf16", "keep-heap")
     some = {"train": [("eager",), kept, last], "ddp": [kept, last], "inference": [("eager",), kept, last]}
-    more = {"train": [compiled, compiled_last], "ddp": [compiled_last], "inference": [compiled, compiled_last]}
+    more = {"train": [("compile",), compiled, compiled_last], "ddp": [compiled_last], "inference": [compiled, compiled_last]}
     if not options.quick:
         some["ddp"].insert(0, ("eager",))
         some["train"].append(bf16)

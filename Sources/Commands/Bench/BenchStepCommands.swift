@@ -10,6 +10,8 @@ struct BenchStepOptions: ParsableArguments {
     @OptionGroup var network: BenchNetworkOptions
     @Flag(help: "Also print a line for each kind of operation (in JSON they always are).")
     var profile = false
+    @Flag(help: "Also print a line for each operation of each layer.")
+    var layers = false
     @Option(
         help: ArgumentHelp(
             "Draw operations and limits into this SVG file: operations per byte against operations per second.",
@@ -102,19 +104,23 @@ struct BenchStepOptions: ParsableArguments {
             + (limits.map { " (\(BenchText.percent(rate / $0.operationRate)) of the peak), " } ?? ", ")
             + "\(result.arenaByteCount >> 20) MB of activations\(resident), "
             + (allocations ?? "allocations not counted")
-        guard profile else { return [head] }
-        return [head] + (limits.map { [$0.summary] } ?? [])
-            + BenchText.table(
-                ["operation", "count", "time", "share", "GFLOP", "MB", "GFLOP/s", "GB/s", "of its limit"],
-                result.operations.map { timing in
-                    [
-                        timing.name, "\(timing.nodeCount)", BenchText.milliseconds(timing.seconds),
-                        BenchText.percent(timing.share), BenchText.rounded(timing.floatOperations / 1e9),
-                        "\(Int(timing.bytes / 1e6))", BenchText.giga(timing.floatOperationRate),
-                        BenchText.giga(timing.byteRate),
-                        limits.map { BenchText.percent(timing.limitShare($0)) } ?? "-",
-                    ]
-                })
+        guard profile || layers else { return [head] }
+        return [head] + (limits.map { [$0.summary] } ?? []) + (profile ? table(result.operations, limits) : [])
+            + (layers ? table(result.layers, limits) : [])
+    }
+
+    private func table(_ timings: [OperationTiming], _ limits: MachinePeak.Limits?) -> [String] {
+        BenchText.table(
+            ["operation", "count", "time", "share", "GFLOP", "MB", "GFLOP/s", "GB/s", "of its limit"],
+            timings.map { timing in
+                [
+                    timing.name, "\(timing.nodeCount)", BenchText.milliseconds(timing.seconds),
+                    BenchText.percent(timing.share), BenchText.rounded(timing.floatOperations / 1e9),
+                    "\(Int(timing.bytes / 1e6))", BenchText.giga(timing.floatOperationRate),
+                    BenchText.giga(timing.byteRate),
+                    limits.map { BenchText.percent(timing.limitShare($0)) } ?? "-",
+                ]
+            })
     }
 }
 

@@ -14,6 +14,8 @@ public enum Benchmark {
         public let arenaByteCount: Int
         /// The graph's nodes by kind of operation, longest first.
         public let operations: [OperationTiming]
+        /// The same by place in the network.
+        public let layers: [OperationTiming]
         /// Allocations of the process during the measured runs, per run; nil where they cannot be counted.
         public let allocationsPerStep: Double?
         /// The most memory that the process has held so far, bytes; nil where the system does not tell.
@@ -95,6 +97,7 @@ public enum Benchmark {
             medianSeconds: median(times), minimumSeconds: times.min() ?? 0,
             floatOperations: operations.reduce(0) { $0 + $1.floatOperations },
             arenaByteCount: executor.arenaByteCount, operations: operations,
+            layers: OperationTiming.table(of: executor, byLayer: true),
             allocationsPerStep: allocations.map { Double($0) / Double(repetitions) },
             peakResidentByteCount: ProcessUsage.peakResidentByteCount())
     }

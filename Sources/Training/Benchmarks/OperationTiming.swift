@@ -51,14 +51,15 @@ public struct OperationTiming: Sendable {
         operation.name + (operation.attributes.first { $0.name == "kernel" }.map { " \($0.value)" } ?? "")
     }
 
-    /// By kind of operation, longest first, from a profiled executor.
-    static func table(of executor: Executor) -> [OperationTiming] {
+    /// By kind of operation, or by operation and place in the network, longest first, from a profiled executor.
+    static func table(of executor: Executor, byLayer: Bool = false) -> [OperationTiming] {
         let graph = executor.graph
         var kinds: [String: (works: [Work], seconds: Double)] = [:]
         for (index, node) in graph.nodes.enumerated() {
             let seconds = executor.nodeSeconds[index] / Double(max(1, executor.profiledRunCount))
-            kinds[name(of: node.operation), default: ([], 0)].works.append(Work(node, of: graph))
-            kinds[name(of: node.operation), default: ([], 0)].seconds += seconds
+            let key = name(of: node.operation) + (byLayer ? " \(node.path)" : "")
+            kinds[key, default: ([], 0)].works.append(Work(node, of: graph))
+            kinds[key, default: ([], 0)].seconds += seconds
         }
         let total = kinds.values.reduce(0) { $0 + $1.seconds }
         return kinds.sorted { ($0.value.seconds, $1.key) > ($1.value.seconds, $0.key) }.map {
