@@ -13,6 +13,7 @@ struct EvaluateCommand: ParsableCommand {
         commandName: "evaluate", abstract: "Measures a checkpoint or finished predictions on a data set.",
         discussion: """
             Values are means over images of per-image values. Disparity metrics are those of the left view's pixels.
+            Stereo pairs are matched by a semi-global matcher too (gaps filled), so that one sees what learning adds.
             Examples:
               vergence evaluate data --checkpoint run/checkpoints/best.safetensors
               vergence evaluate kitti --predictions constant:32 --json -
@@ -63,6 +64,16 @@ struct EvaluateCommand: ParsableCommand {
             "Write KEY_error.png of each record into this folder: errors on KITTI's logarithmic scale, red where a pixel "
                 + "counts as wrong.", valueName: "folder"))
     var errorMaps: String?
+    @Option(
+        help: ArgumentHelp(
+            "What stands beside: none, simple (copy, global shift, constants) or all (and semi-global matching).",
+            valueName: "none|simple|all"))
+    var baselines = Evaluation.BaselineChoice.all
+    @Option(
+        help: ArgumentHelp(
+            "Disparities that semi-global matching tries, in pixels of the records' width. (default: −w/16 … w/5)",
+            valueName: "lowest:highest"))
+    var matcherRange: DisparityRange?
     @OptionGroup var machine: MachineOptions
     @Option(
         help: "Write the result, every record's too, as JSON to this file; - for standard output instead of tables.")
@@ -75,6 +86,8 @@ struct EvaluateCommand: ParsableCommand {
         options.crop = crop
         options.capMetres = cap
         options.scalesByMedian = medianScaling
+        options.baselines = baselines
+        options.matcher = matcherRange?.options
         guard cap > 0.001, cap.isFinite else { throw Failure(.usage, "--cap \(cap): give metres above 0.001") }
         if focal != nil || baseline != nil {
             guard let focal, let baseline, focal > 0, baseline > 0 else {
@@ -184,3 +197,17 @@ struct EvaluateCommand: ParsableCommand {
 
 extension DisparityFiles.PNGEncoding: ExpressibleByArgument {}
 extension Crop: ExpressibleByArgument {}
+extension Evaluation.BaselineChoice: ExpressibleByArgument {}
+
+/// `lowest:highest`, whole pixels.
+struct DisparityRange: ExpressibleByArgument {
+    let options: SemiGlobalMatcher.Options
+
+    init?(argument: String) {
+        let parts = argument.split(separator: ":", omittingEmptySubsequences: false).map { Int($0) }
+        guard parts.count == 2, let lowest = parts[0], let highest = parts[1], lowest < highest,
+            abs(lowest) <= 1 << 12, highest - lowest < 1 << 12
+        else { return nil }
+        options = .init(lowest: lowest, levels: (highest - lowest + 16) / 16 * 16)
+    }
+}

@@ -66,7 +66,8 @@ extension Network {
 /// All networks by name.
 public enum NetworkRegistry {
     public static let all: [any Network.Type] = [
-        WNet.self, Deep3D.self, MaskNet3.self, DepthMaskNet8.self, EigenCoarse.self, EigenFine.self, DenseDepth.self,
+        WNet.self, WNetPlus.self, Deep3D.self, DenseDepth.self, MaskNet3.self, DepthMaskNet8.self, EigenCoarse.self,
+        EigenFine.self,
     ]
 
     /// - Throws: `SettingError` if there is no such network or a setting is unknown, of the wrong type or out of range.
