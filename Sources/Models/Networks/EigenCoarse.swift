@@ -75,10 +75,12 @@ struct Eigen {
 
     static let map = NetworkResult.Map(.depth, "depth", truth: FieldName.depth, encoding: encoding, margin: 4)
 
-    /// The groups' rates are the published ones, of a common rate 1.
+    /// The groups' rates are the published ones, of a common rate 1. Samples are cut at random, mirrored, enlarged with
+    /// depth divided, turned, and their channels get factors.
     static let options: [(name: String, value: String)] = [
         ("optimizer", "sgd"), ("lr", "1"), ("momentum", "0.9"), ("weight-decay", "1e-4"), ("epochs", "151"),
-        ("lanes", "4"), ("lane-batch", "8"), ("mirror", "true"),
+        ("lanes", "4"), ("lane-batch", "8"), ("mirror", "true"), ("scale", "1.5"), ("rotate", "5"),
+        ("channel-gain", "0.2"),
     ]
 
     let hidden: Int
