@@ -8,8 +8,8 @@ import Testing
 import Threads
 import Training
 
-/// DenseDepth and the U-Net made from it: published counts, an independent implementation's outputs, losses by their settings,
-/// encodings of depth, and what mirrored pictures do.
+/// DenseDepth and the U-Net made from it: published counts, an independent implementation's outputs, losses by their
+/// settings, encodings of depth, and what mirrored pictures do.
 @Suite struct DenseDepthTests {
     private static func network(_ settings: [(String, String)] = []) throws -> any Network {
         try NetworkRegistry.make("densedepth", settings: settings.map { (name: $0.0, value: $0.1) })
@@ -217,7 +217,8 @@ import Training
             ])
     }
 
-    /// A mean over a picture and its mirror image is the same for both, but mirrored, to the last bit; a map alone is not.
+    /// A mean over a picture and its mirror image is the same for both, but mirrored, to the last bit; a map alone is
+    /// not.
     @Test func mirroredPicturesHaveMirroredMaps() throws {
         let pool = ForkJoinPool(threadCount: 2, spinMicroseconds: 0)
         defer { pool.shutDown() }

@@ -17,10 +17,11 @@ struct DenseNet: Sendable {
     ]
     private static let bottleneck = 4
 
-    /// Features of a picture [N, H, W, 3] at 1/2 (stem), 1/4 (pooled stem), 1/8, 1/16, … (behind the transitions), and at last
-    /// those of the last block, normalised.
+    /// Features of a picture [N, H, W, 3] at 1/2 (stem), 1/4 (pooled stem), 1/8, 1/16, … (behind the transitions), and
+    /// at last those of the last block, normalised.
     ///
-    /// Parameters are `conv0`, `norm0`, `blocks.B.L.{norm1,conv1,norm2,conv2}`, `transitions.B.{norm,conv}`, and `norm5`.
+    /// Parameters are `conv0`, `norm0`, `blocks.B.L.{norm1,conv1,norm2,conv2}`, `transitions.B.{norm,conv}`, and
+    /// `norm5`.
     func features(of picture: Value) -> [Value] {
         let builder = picture.builder
         let stem = picture.convolution("conv0", to: 2 * growth, kernel: 7, stride: 2).normalized("norm0")
@@ -49,8 +50,8 @@ struct DenseNet: Sendable {
         return features
     }
 
-    /// What torchvision calls the tensors of an encoder in this scope; in the files of weights that it downloads, the layers
-    /// of blocks have other names.
+    /// What torchvision calls the tensors of an encoder in this scope; in the files of weights that it downloads, the
+    /// layers of blocks have other names.
     func nameMaps(scope: String) -> [NameMap] {
         [("torchvision's DenseNet", ""), ("torchvision's DenseNet, as its files have it", ".")].map { source, dot in
             var prefixes = ["conv0.", "norm0.", "norm5."].map { (own: scope + $0, other: "features." + $0) }

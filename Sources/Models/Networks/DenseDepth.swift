@@ -6,11 +6,12 @@ import Tensors
 /// DenseDepth: depth from one picture, by a densely connected encoder and a decoder of bilinear enlargements with skip
 /// connections. The map has half the picture's size.
 ///
-/// **Source:** Alhashim, Wonka, "High quality monocular depth estimation via transfer learning", arXiv 1812.11941, with the
-/// released code of 2019 (Keras), and an article's U-Net made from it. Deviations: truth is halved by means of what is known
-/// in 2x2 metres, before it is encoded (the release enlarges and shrinks encoded maps with a filter); unknown depth counts for
-/// nothing (the release takes it for 10 cm); weights start from Glorot's distribution where no pretrained ones are
-/// given. The released PyTorch decoder forgets the activation between a stage's convolutions; it stands here.
+/// **Source:** Alhashim, Wonka, "High quality monocular depth estimation via transfer learning", arXiv 1812.11941, with
+/// the released code of 2019 (Keras), and an article's U-Net made from it. Deviations: truth is halved by means of what
+/// is known in 2x2 metres, before it is encoded (the release enlarges and shrinks encoded maps with a filter); unknown
+/// depth counts for nothing (the release takes it for 10 cm); weights start from Glorot's distribution where no
+/// pretrained ones are given. The released PyTorch decoder forgets the activation between a stage's convolutions; it
+/// stands here.
 public struct DenseDepth: Network {
     public static let name = "densedepth"
     public static let summary =
@@ -22,8 +23,8 @@ public struct DenseDepth: Network {
             Style.allCases.map(\.rawValue)),
         .choice(
             "loss", Loss.computed.rawValue,
-            "similarity + gradients + 0.1 · difference (computed), or similarity + edges + 0.1 · cosine, as the article "
-                + "describes its own (described)", Loss.allCases.map(\.rawValue)),
+            "similarity + gradients + 0.1 · difference (computed), or similarity + edges + 0.1 · cosine, as the "
+                + "article describes its own (described)", Loss.allCases.map(\.rawValue)),
         .choice(
             "encoder", DenseNet.blocks[0].name, "blocks of the encoder; small: 2, 4, 6 and 4 layers",
             DenseNet.blocks.map(\.name)),
@@ -31,8 +32,8 @@ public struct DenseDepth: Network {
         .integer("width", 1664, "channels at the decoder's start, a multiple of 16; the release has 832", 16...4096),
         .choice(
             "corners", "published",
-            "enlargement with aligned corners, or half-pixel centres; published: the former for the paper's style, the latter "
-                + "for the article's", ["published", "aligned", "half-pixel"]),
+            "enlargement with aligned corners, or half-pixel centres; published: the former for the paper's style, "
+                + "the latter for the article's", ["published", "aligned", "half-pixel"]),
         .number("max-depth", 10, "largest depth in metres; KITTI needs 80", 0.01...10_000),
     ]
 
@@ -73,7 +74,8 @@ public struct DenseDepth: Network {
         ]
     }
 
-    /// Pictures stay in 0…1 with trained weights too, as in the release, though those were trained on standardized ones.
+    /// Pictures stay in 0…1 with trained weights too, as in the release, though those were trained on standardized
+    /// ones.
     public var nameMaps: [NameMap] { encoder.nameMaps(scope: "encoder.") }
 
     /// Reciprocal depth in 1…100, or depth over the largest one.
@@ -84,8 +86,8 @@ public struct DenseDepth: Network {
         }
     }
 
-    /// Batches of 8 on four devices of two each, as published: statistics are those of two pictures. Keras' plateau of patience
-    /// 5 is one of 4 here; its threshold is 0.01 of the loss itself, here of the best so far.
+    /// Batches of 8 in four lanes of two, as on four devices: statistics are those of two pictures. Keras' plateau of
+    /// patience 5 is one of 4 here; the release's threshold is 0.01 absolute, here it is that part of the best loss.
     public var recipe: Recipe {
         let common = [("lr", "1e-4"), ("amsgrad", "true"), ("lanes", "4"), ("lane-batch", "2"), ("mirror", "true")]
         return switch style {
@@ -94,6 +96,7 @@ public struct DenseDepth: Network {
                 common + [
                     ("optimizer", "adam"), ("epochs", "20"), ("schedule", "plateau"), ("schedule-gamma", "0.7"),
                     ("plateau-patience", "4"), ("plateau-threshold", "0.01"), ("final-lr", "9e-5"),
+                    ("permute-channels", "0.25"),
                 ])
         case .article:
             Recipe(
