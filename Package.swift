@@ -61,6 +61,7 @@ let package = Package(
         .target(name: "Operators", dependencies: ["Basics", "Graphs", "Execution", "Kernels", "Tensors"]),
         .target(name: "Models", dependencies: ["Basics", "Tensors", "Graphs", "Kernels", "Operators"]),
         // Level 7
+        .target(name: "Exporting", dependencies: ["Basics", "Tensors", "Graphs", "Operators", "Models"]),
         .target(
             name: "Training",
             dependencies: [
@@ -73,14 +74,14 @@ let package = Package(
             dependencies: [
                 "Basics", "Threads", "Tensors", "Graphs", "Kernels", "Models", "Collectives", "Shards", "Streaming",
                 "FrameSources", "Checkpoints", "Telemetry", "Metrics", "Heartbeats", "Training", "Diagnosis",
-                "Supervision",
+                "Supervision", "Exporting",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"), "Yams",
             ]),
         .executableTarget(name: "vergence", dependencies: ["Collectives", "Commands", "MPICollectives"]),
         .executableTarget(
             name: "vergence-shards",
             dependencies: [
-                "Basics", "Threads", "Shards", "FrameSources", "Telemetry",
+                "Basics", "Threads", "Shards", "FrameSources", "Streaming", "Telemetry",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         // Tests
@@ -107,7 +108,7 @@ let package = Package(
             name: "EngineTests",
             dependencies: [
                 "Basics", "Tensors", "Graphs", "Execution", "Operators", "Models", "Kernels", "Optimizers", "Threads",
-                "Metrics", "Training", "CAllocationCounter",
+                "Metrics", "Training", "Checkpoints", "Exporting", "FrameSources", "TestSupport", "CAllocationCounter",
             ],
             resources: [.copy("Fixtures")]),
         .testTarget(

@@ -39,6 +39,13 @@ public struct ProtobufWriter: Sendable {
         put(field, bytes: inner.bytes)
     }
 
+    /// The key and length of a message whose bytes follow elsewhere: for what is too large to be held twice.
+    public mutating func announce(_ field: Int, byteCount: Int) {
+        precondition(byteCount >= 0, "\(byteCount) bytes")
+        key(field, .lengthDelimited)
+        varint(UInt64(byteCount))
+    }
+
     private mutating func key(_ field: Int, _ type: WireType) {
         precondition(field > 0, "field \(field)")
         varint(UInt64(field) << 3 | type.rawValue)

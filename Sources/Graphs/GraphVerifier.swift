@@ -29,6 +29,14 @@ extension Graph {
         for statistic in statistics { precondition(defined.contains(statistic.value), "\(statistic.name) is missing") }
     }
 
+    /// The part of the graph that computes some values; all parameters and buffers keep their places.
+    public func computing(_ outputs: [(name: String, value: ValueID)]) -> Graph {
+        Graph(
+            values: values, nodes: nodes, inputs: inputs, parameters: parameters, buffers: buffers, outputs: outputs,
+            parameterGradients: [], statistics: []
+        ).withoutDeadNodes()
+    }
+
     /// The graph without nodes whose results nobody uses, and without inputs that nobody reads. Values keep their
     /// numbers; those of removed nodes are orphans that no node mentions.
     func withoutDeadNodes() -> Graph {

@@ -55,3 +55,11 @@ public struct AveragePool2DGradient: Runnable {
         }
     }
 }
+
+extension AveragePool2D: ONNXExpressible {
+    public func express(_ site: ONNXSite) throws(ONNXError) {
+        site.emit(
+            "AveragePool", [try site.input()],
+            ["kernel_shape": .integers([window, window]), "strides": .integers([window, window])])
+    }
+}

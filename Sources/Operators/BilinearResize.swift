@@ -96,3 +96,25 @@ public struct BilinearResizeGradient: Runnable {
 
     public func floatOperationCount(inputs: [Shape], outputs: [Shape]) -> Int { 6 * inputs[0].count }
 }
+
+extension BilinearResize: ONNXExpressible {
+    /// By factors, not sizes: a size would have to name the batch's, too.
+    public func express(_ site: ONNXSite) throws(ONNXError) {
+        let x = site.shape(0)
+        let factors = [1, 1, try Self.factor(x[1], height), try Self.factor(x[2], width)]
+        site.emit(
+            "Resize", [try site.input(), "", site.constant(factors, [4])],
+            [
+                "mode": .text("linear"),
+                "coordinate_transformation_mode": .text(alignedCorners ? "align_corners" : "half_pixel"),
+            ])
+    }
+
+    /// A factor whose product with the extent, in float32 or float64 and rounded down, is the wanted one: programs differ.
+    static func factor(_ extent: Int, _ wanted: Int) throws(ONNXError) -> Float {
+        let nearest = Float(wanted) / Float(extent)
+        for factor in [nearest, nearest.nextUp, nearest.nextUp.nextUp]
+        where Int(factor * Float(extent)) == wanted && Int(Double(factor) * Double(extent)) == wanted { return factor }
+        throw ONNXError("no factor takes \(extent) to \(wanted) exactly")
+    }
+}

@@ -70,3 +70,17 @@ final class Constants: @unchecked Sendable {
 
     deinit { pointer.deallocate() }
 }
+
+extension ChannelDot: ONNXExpressible {
+    /// A convolution with one tap, or a product.
+    public func express(_ site: ONNXSite) throws(ONNXError) {
+        let count = coefficients.count
+        if site.shape(0).rank == 4 {
+            site.emit(
+                "Conv", [try site.input(), site.constant(coefficients, [1, count, 1, 1])],
+                ["kernel_shape": .integers([1, 1])])
+        } else {
+            site.emit("MatMul", [try site.input(), site.constant(coefficients, [count, 1])])
+        }
+    }
+}

@@ -102,3 +102,17 @@ public struct Fill: Runnable {
         { [value] _ in site.kernels.fill(site.output, with: value) }
     }
 }
+
+extension Concat: ONNXExpressible {
+    public func express(_ site: ONNXSite) throws(ONNXError) {
+        var inputs: [String] = []
+        for index in 0..<site.inputCount { inputs.append(try site.input(index)) }
+        site.emit("Concat", inputs, ["axis": .integer(site.channelAxis)])
+    }
+}
+
+extension Split: ONNXExpressible {
+    public func express(_ site: ONNXSite) throws(ONNXError) {
+        site.emit("Split", [try site.input(), site.constant(counts)], ["axis": .integer(site.channelAxis)])
+    }
+}

@@ -216,3 +216,42 @@ extension ConvolutionGeometry {
         return result
     }
 }
+
+extension Conv2D: ONNXExpressible {
+    /// With a normalisation of the result in its weights. There must be no activation between them.
+    public func express(
+        _ site: ONNXSite, normalizedBy normalization: ONNXNormalization, then last: Activation
+    ) throws(ONNXError) {
+        precondition(activation == .none, "\(activation) before the normalisation")
+        let weights = site.weights(1, order: [3, 2, 0, 1], normalizedBy: normalization)
+        let bias = site.bias(site.inputCount == 3 ? 2 : nil, normalizedBy: normalization)
+        site.emit("Conv", [try site.input(), weights, bias], geometry.onnx, then: last)
+    }
+
+    public func express(_ site: ONNXSite) throws(ONNXError) {
+        var inputs = [try site.input(), try site.weights(1, order: [3, 2, 0, 1])]
+        if site.inputCount == 3 { inputs.append(try site.vector(2)) }
+        site.emit("Conv", inputs, geometry.onnx, then: activation)
+    }
+}
+
+extension ConvolutionGeometry {
+    var onnx: [String: ONNXNode.Attribute] {
+        [
+            "kernel_shape": .integers([kernelHeight, kernelWidth]), "strides": .integers([stride, stride]),
+            "pads": .integers([padding, padding, padding, padding]),
+        ]
+    }
+}
+
+extension ONNXSite {
+    /// The node that computes the outputs, or the one before the activation that does.
+    func emit(
+        _ type: String, _ inputs: [String], _ attributes: [String: ONNXNode.Attribute], then activation: Activation
+    ) {
+        switch activation {
+        case .none: emit(type, inputs, attributes)
+        case .relu: emit("Relu", [node(type, inputs, attributes)])
+        }
+    }
+}

@@ -60,3 +60,16 @@ public struct CropGradient: Runnable {
         }
     }
 }
+
+extension Crop: ONNXExpressible {
+    public func express(_ site: ONNXSite) throws(ONNXError) {
+        let (w, step) = (window, window.step)
+        let ends = [w.top + (w.height - 1) * step + 1, w.left + (w.width - 1) * step + 1]
+        site.emit(
+            "Slice",
+            [
+                try site.input(), site.constant([w.top, w.left]), site.constant(ends), site.constant([2, 3]),
+                site.constant([step, step]),
+            ])
+    }
+}

@@ -110,3 +110,17 @@ public struct DepthwiseConv2DWeightGradient: Runnable {
         2 * inputs[0].count * kernelHeight * kernelWidth
     }
 }
+
+extension DepthwiseConv2D: ONNXExpressible {
+    public func express(_ site: ONNXSite) throws(ONNXError) {
+        let w = site.shape(1)
+        let (height, width, channels) = (w[0], w[1], w[2])
+        let weights = try site.weights(1, order: [2, 0, 1], dimensions: [channels, 1, height, width])
+        site.emit(
+            "Conv", [try site.input(), weights],
+            [
+                "group": .integer(channels), "kernel_shape": .integers([height, width]),
+                "pads": .integers([height / 2, width / 2, height / 2, width / 2]),
+            ])
+    }
+}

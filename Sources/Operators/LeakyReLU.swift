@@ -53,3 +53,9 @@ public struct LeakyReLUGradient: Runnable {
         }
     }
 }
+
+extension LeakyReLU: ONNXExpressible {
+    public func express(_ site: ONNXSite) throws(ONNXError) {
+        site.emit("LeakyRelu", [try site.input()], ["alpha": .number(slope)])
+    }
+}

@@ -145,3 +145,31 @@ public struct SampleSum: Runnable {
         return { _ in site.kernels.columnSum(input: rows, output: site.output, workspace: site.workspace) }
     }
 }
+
+extension Linear: ONNXExpressible {
+    /// Weights [outputs, inputs], both counted channel by channel where they are pictures.
+    public func express(_ site: ONNXSite) throws(ONNXError) {
+        let sample = Array(site.shape(0).dimensions.dropFirst())
+        let output = outputShape.dimensions
+        let (rows, columns) = (Self.channelFirst(sample), Self.channelFirst(output))
+        let order = columns.map { $0 + sample.count } + rows
+        let count = (into: sample.reduce(1, *), outOf: output.reduce(1, *))
+        var inputs = [
+            sample.count == 1 ? try site.input() : site.node("Flatten", [try site.input()], ["axis": .integer(1)]),
+            try site.weights(1, axes: sample + output, order: order, dimensions: [count.outOf, count.into]),
+        ]
+        if site.inputCount == 3 {
+            inputs.append(try site.weights(2, axes: output, order: columns, dimensions: [count.outOf]))
+        }
+        let attributes: [String: ONNXNode.Attribute] = ["transB": .integer(1)]
+        if output.count == 1 { return site.emit("Gemm", inputs, attributes, then: activation) }
+        let product = site.node("Gemm", inputs, attributes)
+        let active = activation == .relu ? site.node("Relu", [product]) : product
+        site.emit("Reshape", [active, site.constant([0] + columns.map { output[$0] })])
+    }
+
+    /// The axes of one sample there: a picture's channels first.
+    private static func channelFirst(_ shape: [Int]) -> [Int] {
+        shape.count == 3 ? [2, 0, 1] : Array(shape.indices)
+    }
+}

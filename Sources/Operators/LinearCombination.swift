@@ -60,3 +60,20 @@ public enum Arithmetic: GradientArithmetic {
 
     public static func one(like value: Value) -> Value { value.apply(Fill(value: 1)) }
 }
+
+extension LinearCombination: ONNXExpressible {
+    public func express(_ site: ONNXSite) throws(ONNXError) {
+        var terms: [String] = []
+        for index in 0..<site.inputCount { terms.append(try site.input(index)) }
+        let common = coefficients[0]
+        if coefficients.allSatisfy({ $0 == common }) {
+            // One multiplication behind the sum.
+            if common == 1 { return site.emit(terms.count == 1 ? "Identity" : "Sum", terms) }
+            return site.emit("Mul", [terms.count == 1 ? terms[0] : site.node("Sum", terms), site.constant(common)])
+        }
+        let scaled = zip(terms, coefficients).map { term, coefficient in
+            coefficient == 1 ? term : site.node("Mul", [term, site.constant(coefficient)])
+        }
+        site.emit("Sum", scaled)
+    }
+}

@@ -86,3 +86,14 @@ public struct MaxPool2DGradient: Runnable {
         }
     }
 }
+
+extension MaxPool2D: ONNXExpressible {
+    public func express(_ site: ONNXSite) throws(ONNXError) {
+        site.emit(
+            "MaxPool", [try site.input()],
+            [
+                "kernel_shape": .integers([window, window]), "strides": .integers([stride, stride]),
+                "pads": .integers([padding, padding, padding, padding]),
+            ])
+    }
+}

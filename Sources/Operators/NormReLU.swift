@@ -164,3 +164,16 @@ public struct NormReLUInference: Runnable {
 
     public func floatOperationCount(inputs: [Shape], outputs: [Shape]) -> Int { 4 * outputs[0].count }
 }
+
+extension NormReLUInference: ONNXExpressible {
+    public func express(_ site: ONNXSite) throws(ONNXError) {
+        guard site.channelAxis == 1 else { throw ONNXError("normalises \(site.shape(0)), where channels are not axis 1") }
+        let count = site.inputCount - 4
+        var (parts, vectors): ([String], [String]) = ([], [])
+        for index in 0..<count { parts.append(try site.input(index)) }
+        for index in count..<(count + 4) { vectors.append(try site.vector(index)) }
+        let whole = count == 1 ? parts[0] : site.node("Concat", parts, ["axis": .integer(1)])
+        let normalized = site.node("BatchNormalization", [whole] + vectors, ["epsilon": .number(epsilon)])
+        site.emit("Relu", [normalized])
+    }
+}

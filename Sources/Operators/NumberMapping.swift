@@ -56,3 +56,24 @@ public struct NumberMappingGradient: Runnable {
         }
     }
 }
+
+extension NumberMapping: ONNXExpressible {
+    public func express(_ site: ONNXSite) throws(ONNXError) {
+        let x = try site.input()
+        switch function {
+        case .affine(let scale, let offset):
+            site.emit("Add", [site.node("Mul", [x, site.constant(scale)]), site.constant(offset)])
+        case .clip(let lower, let upper):
+            site.emit("Clip", [x, site.constant(lower), site.constant(upper)])
+        case .reciprocal(let numerator):
+            site.emit("Div", [site.constant(numerator), x])
+        case .logarithm(let factor):
+            // ln 0 is −∞ there and unknown here.
+            let logarithm = site.node("Mul", [site.node("Log", [x]), site.constant(factor)])
+            site.emit("Where", [site.node("Greater", [x, site.constant(0)]), logarithm, site.constant(.nan)])
+        case .exponential(let factor):
+            let argument = site.node("Mul", [x, site.constant(factor)])
+            site.emit("Exp", [site.node("Min", [argument, site.constant(88)])])
+        }
+    }
+}

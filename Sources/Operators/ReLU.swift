@@ -45,3 +45,7 @@ public struct ReLUGradient: Runnable {
         }
     }
 }
+
+extension ReLU: ONNXExpressible {
+    public func express(_ site: ONNXSite) throws(ONNXError) { site.emit("Relu", [try site.input()]) }
+}

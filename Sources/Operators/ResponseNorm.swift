@@ -79,3 +79,16 @@ public struct ResponseNormGradient: Runnable {
         (4 * normalization.radius + 14) * inputs[0].count
     }
 }
+
+extension ResponseNorm: ONNXExpressible {
+    public func express(_ site: ONNXSite) throws(ONNXError) {
+        guard site.shape(0).rank == 4 else { throw ONNXError("\(site.shape(0)) is no picture") }
+        let size = 2 * normalization.radius + 1
+        site.emit(
+            "LRN", [try site.input()],
+            [
+                "size": .integer(size), "alpha": .number(normalization.scale * Float(size)), "beta": .number(0.75),
+                "bias": .number(normalization.bias),
+            ])
+    }
+}

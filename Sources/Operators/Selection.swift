@@ -134,3 +134,34 @@ public struct SelectionImageGradient: Runnable {
 
     public func floatOperationCount(inputs: [Shape], outputs: [Shape]) -> Int { 2 * inputs[0].count * inputs[1][3] }
 }
+
+extension Selection: ONNXExpressible {
+    /// All shifted copies by one convolution with kernels that have a single 1, then their weighted sum.
+    ///
+    /// Values are copied exactly, unless a picture has infinities or NaN: those spread over the kernel's reach.
+    public func express(_ site: ONNXSite) throws(ONNXError) {
+        let (image, levels) = (site.shape(0), site.shape(1)[3])
+        let (rows, columns, channels) = (image[1], image[2], image[3])
+        let shifts = (0..<levels).map { firstShift + $0 * shiftStep }
+        let before = shifts.reduce(0) { max($0, -$1) }
+        let after = shifts.reduce(0) { max($0, $1) }
+        let taps = before + 1 + after
+        var kernels = [Float](repeating: 0, count: channels * levels * taps)
+        for channel in 0..<channels {
+            for (level, shift) in shifts.enumerated() { kernels[(channel * levels + level) * taps + before + shift] = 1 }
+        }
+        var (picture, pads) = (try site.input(), [0, before, 0, after])
+        if border != .zero && before + after > 0 {
+            let widths = site.constant([0, 0, 0, before, 0, 0, 0, after])
+            picture = site.node("Pad", [picture, widths], ["mode": .text(border == .edge ? "edge" : "reflect")])
+            pads = [0, 0, 0, 0]
+        }
+        let copies = site.node(
+            "Conv", [picture, site.constant(kernels, [channels * levels, 1, 1, taps])],
+            ["group": .integer(channels), "kernel_shape": .integers([1, taps]), "pads": .integers(pads)])
+        let stacked = site.node("Reshape", [copies, site.constant([0, channels, levels, rows, columns])])
+        let weights = site.node("Unsqueeze", [try site.input(1), site.constant([1])])
+        site.emit(
+            "ReduceSum", [site.node("Mul", [stacked, weights]), site.constant([2])], ["keepdims": .integer(0)])
+    }
+}

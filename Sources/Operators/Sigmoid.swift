@@ -49,3 +49,7 @@ public struct SigmoidGradient: Runnable {
 
     public func floatOperationCount(inputs: [Shape], outputs: [Shape]) -> Int { 3 * outputs[0].count }
 }
+
+extension Sigmoid: ONNXExpressible {
+    public func express(_ site: ONNXSite) throws(ONNXError) { site.emit("Sigmoid", [try site.input()]) }
+}

@@ -50,3 +50,9 @@ public struct SoftmaxGradient: Runnable {
 
     public func floatOperationCount(inputs: [Shape], outputs: [Shape]) -> Int { 4 * inputs[0].count }
 }
+
+extension Softmax: ONNXExpressible {
+    public func express(_ site: ONNXSite) throws(ONNXError) {
+        site.emit("Softmax", [try site.input()], ["axis": .integer(site.channelAxis)])
+    }
+}

@@ -149,3 +149,11 @@ public struct TransposedConv2DWeightGradient: Runnable {
         2 * inputs[0].count * geometry.kernelHeight * geometry.kernelWidth * outputs[0][3]
     }
 }
+
+extension TransposedConv2D: ONNXExpressible {
+    public func express(_ site: ONNXSite) throws(ONNXError) {
+        var inputs = [try site.input(), try site.weights(1, order: [0, 3, 1, 2])]
+        if site.inputCount == 3 { inputs.append(try site.vector(2)) }
+        site.emit("ConvTranspose", inputs, geometry.onnx)
+    }
+}

@@ -181,8 +181,20 @@ public struct TrainedNetwork {
     public let state: ModelState
     /// Size of the pictures it was trained on; nil in files of other tools.
     public let trainingSize: (height: Int, width: Int)?
+    /// All of the network's settings, in its order.
+    public private(set) var settings: [(name: String, value: String)] = []
+    /// Of the file: run checkpoints say step, data set and more.
+    public private(set) var metadata: [String: String] = [:]
     /// What a user should know about the file, one line each.
     public let remarks: [String]
+
+    /// A network in memory.
+    public init(network: any Network, state: ModelState, trainingSize: (height: Int, width: Int)?) {
+        self.network = network
+        self.state = state
+        self.trainingSize = trainingSize
+        remarks = []
+    }
 
     /// - Parameters:
     ///   - model: name of the network for files that do not say; ignored otherwise.
@@ -192,7 +204,7 @@ public struct TrainedNetwork {
         path: String, model: String, settings given: [(name: String, value: String)]
     ) throws {
         let file = try SafeTensorsFile(path: path)
-        let metadata = file.metadata
+        metadata = file.metadata
         var settings = given
         var name = model
         var remarks: [String] = []
@@ -226,6 +238,7 @@ public struct TrainedNetwork {
             }
         }
         network = try NetworkRegistry.make(name, settings: settings)
+        self.settings = try Settings(type(of: network).settings, settings, owner: name).values
         state = try ModelState.empty(for: network)
         try state.load(file)
         if let height = metadata["height"].flatMap(Int.init), let width = metadata["width"].flatMap(Int.init),
