@@ -71,9 +71,10 @@ import Threads
         #expect(other.first { $0.name == "ups.2.weight" }?.initializer == .truncatedNormal(deviation: 0.01))
     }
 
-    /// Each parameter's gradient against finite differences. From the initial values of `tf`, 0.01 in every layer, nothing
-    /// stands out of a loss in float32: its gradients are compared with PyTorch's (`Deep3DStepTests`).
-    @Test(arguments: [("paper", 20), ("mxnet", 20), ("tf", 0)])
+    /// Each parameter's gradient against finite differences. Not of `tf`: with its initial values, 0.01 in every layer, little
+    /// stands out of a loss in float32, and ReLUs turn over within a step; its gradients are compared with PyTorch's
+    /// (`Deep3DStepTests`).
+    @Test(arguments: [("paper", 30), ("mxnet", 30)])
     func gradients(_ variant: String, _ expected: Int) throws {
         let own = try network(variant, [("width", "16"), ("fc", "64"), ("input-height", "32"), ("input-width", "64")])
         let report = try withKernels { kernels in
