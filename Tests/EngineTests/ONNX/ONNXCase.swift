@@ -115,6 +115,13 @@ struct ONNXCase {
                 state.parameterArena.base[parameter.offset + i] += Float(random.uniform(UInt64(i), in: -0.2..<0.2))
             }
         }
+        // A reciprocal has to be positive, or the map is the far end everywhere and says nothing.
+        let isReciprocal = network.fields.contains { field in
+            if case .reciprocal = field.encoding { true } else { false }
+        }
+        if isReciprocal, let bias = state.parameters.last(where: { $0.name.hasSuffix(".bias") }) {
+            for i in 0..<bias.shape.count { state.parameterArena.base[bias.offset + i] = 5 }
+        }
         for slot in state.statisticSlots {
             let random = CounterRandom(10, slot.name)
             let range = slot.initial == 0 ? -0.3..<0.3 : 0.5..<1.5
