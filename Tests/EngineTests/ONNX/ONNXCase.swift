@@ -6,8 +6,8 @@ import Graphs
 import Kernels
 import Models
 import Operators
-import TestSupport
 import Tensors
+import TestSupport
 import Testing
 import Threads
 import Training
@@ -79,7 +79,8 @@ struct ONNXCase {
         let (height, width) = network.sampleSize
         let export = try ONNXExport(
             network, height: height, width: width, outputs: wanted,
-            origin: .init(settings: [("of", "this test")], version: "test", checkpoint: ["step": "3", "path": "secret"]))
+            origin: .init(
+                settings: [("of", "this test")], version: "test", checkpoint: ["step": "3", "path": "secret"]))
         try export.write(path: path, parameters: state.parameterArena, statistics: state.inferenceStatistics)
 
         let graph = try NetworkGraph(network, .inspection, batch: batch, height: height, width: width)
