@@ -59,7 +59,7 @@ let package = Package(
         .target(name: "Optimizers", dependencies: ["Basics", "Tensors", "Kernels", "Threads"]),
         // Level 5, 6
         .target(name: "Operators", dependencies: ["Basics", "Graphs", "Execution", "Kernels", "Tensors"]),
-        .target(name: "Models", dependencies: ["Basics", "Tensors", "Graphs", "Operators"]),
+        .target(name: "Models", dependencies: ["Basics", "Tensors", "Graphs", "Kernels", "Operators"]),
         // Level 7
         .target(name: "Exporting", dependencies: ["Basics", "Tensors", "Graphs", "Operators", "Models"]),
         .target(
@@ -81,7 +81,7 @@ let package = Package(
         .executableTarget(
             name: "vergence-shards",
             dependencies: [
-                "Basics", "Threads", "Shards", "FrameSources", "Telemetry",
+                "Basics", "Threads", "Shards", "FrameSources", "Streaming", "Telemetry",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         // Tests
@@ -108,7 +108,7 @@ let package = Package(
             name: "EngineTests",
             dependencies: [
                 "Basics", "Tensors", "Graphs", "Execution", "Operators", "Models", "Kernels", "Optimizers", "Threads",
-                "Metrics", "Training", "CAllocationCounter", "Checkpoints", "Exporting", "TestSupport",
+                "Metrics", "Training", "Checkpoints", "Exporting", "FrameSources", "TestSupport", "CAllocationCounter",
             ],
             resources: [.copy("Fixtures")]),
         .testTarget(

@@ -88,6 +88,9 @@ public final class AtomicFileWriter {
 
     public func write(_ text: String) throws { try write(Array(text.utf8)) }
 
+    /// For programs that write the file themselves.
+    public var openDescriptor: Int32 { descriptor }
+
     /// Makes the file appear at `path`. Nothing can be written afterwards.
     public func publish() throws {
         precondition(descriptor >= 0, "publish of a closed file \(path)")

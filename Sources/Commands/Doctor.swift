@@ -109,9 +109,7 @@ enum Doctor {
                     try network.check(height: data.height, width: data.width)
                 }
                 if subject.lanes != nil {
-                    _ = try SampleOrder(
-                        seed: configuration.seed, recordCount: data.dataSet.count(.train), lanes: configuration.lanes,
-                        laneBatch: configuration.laneBatch)
+                    _ = try configuration.sampleOrder(of: data)
                 }
                 return (data, "\(data.height)x\(data.width)")
             }
@@ -143,8 +141,8 @@ enum Doctor {
             let shards = data.dataSet.manifest.shards
             facts.shardCount = shards.count
             let deadline = monotonicSeconds() + 2
-            for shard in shards where monotonicSeconds() < deadline {
-                guard let byteCount = DiskFacts.byteCount("\(path)/\(shard.name)") else {
+            for (number, shard) in shards.enumerated() where monotonicSeconds() < deadline {
+                guard let byteCount = DiskFacts.byteCount(data.dataSet.shardPath(number)) else {
                     facts.missingCount += 1
                     facts.firstMissing = facts.firstMissing ?? shard.name
                     continue

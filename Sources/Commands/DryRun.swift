@@ -9,9 +9,7 @@ enum DryRun {
     static func print(_ configuration: RunConfiguration, ranks: Int) throws {
         let network = try configuration.makeNetwork()
         let data = try configuration.openData(for: network)
-        let order = try SampleOrder(
-            seed: configuration.seed, recordCount: data.dataSet.count(.train), lanes: configuration.lanes,
-            laneBatch: configuration.laneBatch)
+        let order = try configuration.sampleOrder(of: data)
         let estimate = try MemoryEstimate(
             network: network, data: data, ranks: ranks,
             kernels: Machine.kernels(

@@ -13,9 +13,11 @@ struct EvaluateCommand: ParsableCommand {
         commandName: "evaluate", abstract: "Measures a checkpoint or finished predictions on a data set.",
         discussion: """
             Values are means over images of per-image values. Disparity metrics are those of the left view's pixels.
+            Stereo pairs are matched by a semi-global matcher too (gaps filled), so that one sees what learning adds.
             Examples:
               vergence evaluate data --checkpoint run/checkpoints/best.safetensors
               vergence evaluate kitti --predictions constant:32 --json -
+              vergence evaluate kitti --checkpoint run --error-maps errors
               vergence evaluate kitti --predictions maps --focal 718.856 --baseline 0.54 --crop garg --cap 80
             """)
 
@@ -23,7 +25,7 @@ struct EvaluateCommand: ParsableCommand {
 
     @Argument(help: "Folder of shards.")
     var data: String
-    @Option(help: ArgumentHelp("Checkpoint of a run, or weights under PyTorch's names.", valueName: "file"))
+    @Option(help: ArgumentHelp("A run, a checkpoint of one, or weights under PyTorch's names.", valueName: "run|file"))
     var checkpoint: String?
     @Option(
         help: ArgumentHelp(
@@ -41,16 +43,37 @@ struct EvaluateCommand: ParsableCommand {
     var settings: [String] = []
     @Option(help: "Height x width at which the network runs. (default: that of its training)")
     var size: PixelSize?
+    @Flag(help: "Average each map with that of the mirrored picture.")
+    var flip = false
     @Option(help: "Pixels that count: \(Crop.allCases.map(\.rawValue).joined(separator: ", ")).")
     var crop: Crop = .none
     @Option(help: "Largest depth in metres.")
     var cap = 80.0
-    @Option(help: "Focal length in pixels of the records' width; with --baseline, depth is measured too.")
+    @Option(
+        help: """
+            Focal length in pixels of the records' width; with --baseline, depth is measured too. (default: the records' own \
+            calibration, where they have one)
+            """)
     var focal: Double?
     @Option(help: "Distance of the cameras in metres.")
     var baseline: Double?
     @Flag(help: "Scale each depth map by the ratio of medians (for networks without a known scale).")
     var medianScaling = false
+    @Option(
+        help: ArgumentHelp(
+            "Write KEY_error.png of each record into this folder: errors on KITTI's logarithmic scale, red where a pixel "
+                + "counts as wrong.", valueName: "folder"))
+    var errorMaps: String?
+    @Option(
+        help: ArgumentHelp(
+            "What stands beside: none, simple (copy, global shift, constants) or all (and semi-global matching).",
+            valueName: "none|simple|all"))
+    var baselines = Evaluation.BaselineChoice.all
+    @Option(
+        help: ArgumentHelp(
+            "Disparities that semi-global matching tries, in pixels of the records' width. (default: −w/16 … w/5)",
+            valueName: "lowest:highest"))
+    var matcherRange: DisparityRange?
     @OptionGroup var machine: MachineOptions
     @Option(
         help: "Write the result, every record's too, as JSON to this file; - for standard output instead of tables.")
@@ -63,6 +86,8 @@ struct EvaluateCommand: ParsableCommand {
         options.crop = crop
         options.capMetres = cap
         options.scalesByMedian = medianScaling
+        options.baselines = baselines
+        options.matcher = matcherRange?.options
         guard cap > 0.001, cap.isFinite else { throw Failure(.usage, "--cap \(cap): give metres above 0.001") }
         if focal != nil || baseline != nil {
             guard let focal, let baseline, focal > 0, baseline > 0 else {
@@ -70,6 +95,7 @@ struct EvaluateCommand: ParsableCommand {
             }
             options.geometry = StereoGeometry(focalPixels: focal, baselineMetres: baseline)
         }
+        options.errorMaps = errorMaps
         let source = try source()
         let report = try withProgress(records.count) { progress in
             try Evaluation(source, options: options).run(dataSet, records, progress: progress)
@@ -81,12 +107,16 @@ struct EvaluateCommand: ParsableCommand {
     private func source() throws -> Evaluation.Source {
         switch (checkpoint, predictions) {
         case (let checkpoint?, nil):
+            let checkpoint = try CheckpointPath.file(checkpoint)
             let trained = try TrainedNetwork(
                 path: checkpoint, model: model, settings: settings.map(ModelOptions.pair))
             for remark in trained.remarks { Console.warn("\(checkpoint): \(remark)") }
             return .network(
-                try Predictor(trained, size: size.map { ($0.height, $0.width) }, kernels: machine.kernels()))
+                try Predictor(
+                    trained, size: size.map { ($0.height, $0.width) }, averagesMirrored: flip,
+                    kernels: machine.kernels()))
         case (nil, let predictions?):
+            if flip { throw Failure(.usage, "--flip needs a network; give --checkpoint, or leave --flip out") }
             if predictions.hasPrefix("constant:") {
                 guard let value = Double(predictions.dropFirst("constant:".count)), value.isFinite else {
                     throw Failure(.usage, "--predictions \(predictions): write constant:D, e.g. constant:32")
@@ -153,7 +183,7 @@ struct EvaluateCommand: ParsableCommand {
         }
         return [
             "records": report.recordCount, "crop": crop.rawValue, "cap_metres": cap,
-            "averaging": "mean over images of per-image values",
+            "flip": flip, "averaging": "mean over images of per-image values",
             "tables": report.tables.map { table in
                 [
                     "title": table.title, "images": table.imageCount,
@@ -167,3 +197,17 @@ struct EvaluateCommand: ParsableCommand {
 
 extension DisparityFiles.PNGEncoding: ExpressibleByArgument {}
 extension Crop: ExpressibleByArgument {}
+extension Evaluation.BaselineChoice: ExpressibleByArgument {}
+
+/// `lowest:highest`, whole pixels.
+struct DisparityRange: ExpressibleByArgument {
+    let options: SemiGlobalMatcher.Options
+
+    init?(argument: String) {
+        let parts = argument.split(separator: ":", omittingEmptySubsequences: false).map { Int($0) }
+        guard parts.count == 2, let lowest = parts[0], let highest = parts[1], lowest < highest,
+            abs(lowest) <= 1 << 12, highest - lowest < 1 << 12
+        else { return nil }
+        options = .init(lowest: lowest, levels: (highest - lowest + 16) / 16 * 16)
+    }
+}

@@ -91,7 +91,7 @@ extension ONNXExport.Outputs: ExpressibleByArgument {}
 
 /// Options that name a trained network.
 struct CheckpointOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("Checkpoint of a run, or weights under PyTorch's names.", valueName: "file"))
+    @Option(help: ArgumentHelp("A run, a checkpoint of one, or weights under PyTorch's names.", valueName: "run|file"))
     var checkpoint: String
     @Option(help: "Kind of network, for files that do not say.")
     var model = "wnet"
@@ -101,8 +101,9 @@ struct CheckpointOptions: ParsableArguments {
     var settings: [String] = []
 
     func load() throws -> TrainedNetwork {
-        let trained = try TrainedNetwork(path: checkpoint, model: model, settings: settings.map(ModelOptions.pair))
-        for remark in trained.remarks { Console.warn("\(checkpoint): \(remark)") }
+        let file = try CheckpointPath.file(checkpoint)
+        let trained = try TrainedNetwork(path: file, model: model, settings: settings.map(ModelOptions.pair))
+        for remark in trained.remarks { Console.warn("\(file): \(remark)") }
         return trained
     }
 }

@@ -8,18 +8,26 @@ import Training
 /// `vergence predict`: depth maps of the user's own pictures.
 struct PredictCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "predict", abstract: "Makes disparity maps of stereo pictures.",
+        commandName: "predict", abstract: "Makes depth maps, views and films of pictures and films.",
         discussion: """
             Inputs are pictures that hold both views, folders of such pictures, or folders with left/ and right/ in them. A \
-            network that reads one picture takes pictures and folders of pictures; one that reads others takes folders with \
-            one folder for each field, such as image/ and background/.
+            network that reads one picture takes pictures and folders of pictures (of packed views with --layout); one that \
+            reads others takes folders with one folder for each field, such as image/ and background/.
             Maps are named by the eye whose pixels they are, in pixels of the picture's own width, positive = nearer:
               KEY_disparity_left.png     colours, blue far, red near
               KEY_disparity_left_16.png  (d + 128) · 256 in 16 bits: signed disparities survive
               KEY_disparity_left.pfm     float32; also .npy
               KEY_depth.png, .pfm, .npy  metres; KEY_depth_16.png: metres · 256, 0 = unknown
               KEY_mask.png, .pfm, .npy   probability, 0…255 in the picture
-              KEY_right_rebuilt.png      the right view as the network rebuilds it from the left one
+              KEY_right_rebuilt.png      the right view as the network rebuilds it from the left one, at the picture's size
+              KEY_sbs.png                left and right view side by side, if the network makes one from the other alone
+              KEY_anaglyph.png           the same for red-cyan glasses
+              KEY_depth_left.png, …      metres, with --calibration; KEY_points.ply: points in space, with --ply
+            Films (read and written by ffmpeg) become films with their sound, subtitles and times:
+              NAME_depth.mkv, NAME_depth_gray.mkv, NAME_depth_16.mkv (the numbers of _16.png, lossless),
+              NAME_right_rebuilt.mkv, NAME_LRF_Full_SBS.mkv, NAME_LR.mkv (half), NAME_TBF_fulltb.mkv, NAME_TB.mkv (half),
+              NAME_redcyan.mkv; what a killed run has done, --resume goes on with.
+            Example: vergence predict film.mkv --checkpoint run --output maps --film depth,sbs
             Example: vergence predict frames --layout side-by-side --checkpoint run/checkpoints/best.safetensors --output maps
             """)
 
@@ -29,12 +37,12 @@ struct PredictCommand: ParsableCommand {
         case folders
     }
 
-    enum Format: String, CaseIterable { case color, png16, pfm, npy, views }
+    enum Format: String, CaseIterable { case color, png16, pfm, npy, views, sbs, anaglyph }
 
-    @Argument(help: ArgumentHelp("Pictures or folders.", valueName: "input"))
+    @Argument(help: ArgumentHelp("Pictures, folders of them, or films.", valueName: "input"))
     var inputs: [String]
     @OptionGroup var network: CheckpointOptions
-    @Option(help: ArgumentHelp("Folder to write into.", valueName: "folder"))
+    @Option(help: ArgumentHelp("Folder to write into; or, of one film, the file.", valueName: "folder|file"))
     var output: String
     @Option(help: "How views are packed. (default: folders for a folder with left/ and right/, else side-by-side)")
     var layout: Layout?
@@ -42,10 +50,14 @@ struct PredictCommand: ParsableCommand {
     var swapEyes = false
     @Option(help: "Height x width at which the network runs. (default: that of its training)")
     var size: PixelSize?
+    @Flag(help: "Average each map with that of the mirrored picture: better depth in twice the time.")
+    var flip = false
     @Option(help: "What to write: \(Format.allCases.map(\.rawValue).joined(separator: ",")); commas between.")
-    var formats = "color,png16,pfm,views"
-    @Option(help: "Disparities of the colour map's ends, LOW:HIGH; without it each map has its own.")
+    var formats = "color,png16,pfm,views,sbs,anaglyph"
+    @Option(help: "Disparities of the colour map's ends, LOW:HIGH; without it each map, or film, has its own.")
     var range: String?
+    @OptionGroup(title: "Space") var space: SpaceOptions
+    @OptionGroup(title: "Films") var film: FilmOutputOptions
     @OptionGroup var machine: MachineOptions
 
     func run() throws {
@@ -60,8 +72,13 @@ struct PredictCommand: ParsableCommand {
             return format
         }
         let fixedRange = try range.map(parseRange)
+        let rig = try space.rig()
+        let films = try filmJobs(fixedRange, rig)
+        let inputs = self.inputs.filter { !isFilm($0) }
         let predictor = try Predictor(
-            network.load(), size: size.map { ($0.height, $0.width) }, kernels: machine.kernels())
+            network.load(), size: size.map { ($0.height, $0.width) }, averagesMirrored: flip, kernels: machine.kernels())
+        for film in films { print(try film.run(predictor)) }
+        if inputs.isEmpty { return }
         let fields = predictor.network.inputs.map(\.name)
         let items = try inputs.flatMap { try self.items(of: $0, fields: fields) }
         var keys: Set<String> = []
@@ -71,25 +88,76 @@ struct PredictCommand: ParsableCommand {
         }
         let reporter = ProgressReporter(task: "predict", unit: "picture", items: "pictures", total: items.count)
         defer { reporter.finish() }
-        var error = 0.0
+        var sheets = ContactSheetWriter(folder: output)
+        var (error, measured) = (0.0, 0)
         for (number, item) in items.enumerated() {
             let record = try item.load()
             let prediction = try predictor.predict(record)
             // Not before something goes into it.
             if number == 0 { try Files.createFolder(output) }
-            try write(prediction, key: item.key, chosen, fixedRange)
-            error += prediction.errors.map(\.value).reduce(0, +) / Double(max(1, prediction.errors.count))
+            let maps = space.withDepth(prediction.maps, rig)
+            try write(prediction, maps, key: item.key, chosen, fixedRange)
+            if space.ply, let rig { try space.writePoints(maps, of: record, rig, to: "\(output)/\(item.key)") }
+            if space.contactSheet { try sheets.add(record, prediction, range: fixedRange) }
+            try writeStereo(prediction, of: record, for: predictor.network, chosen)
+            if !prediction.errors.isEmpty {
+                error += prediction.errors.map(\.value).reduce(0, +) / Double(prediction.errors.count)
+                measured += 1
+            }
             reporter.update(position: number + 1)
         }
+        try sheets.write()
         reporter.finish()
-        let hasViews = predictor.maps.contains { $0.kind == .view }
         let quality =
-            hasViews
-            ? ", mean absolute error of the rebuilt views \(ProgressFormat.loss(error / Double(max(1, items.count))))"
-            : ""
+            measured > 0
+            ? ", mean absolute error of the rebuilt views \(ProgressFormat.loss(error / Double(measured)))" : ""
         print(
             "\(items.count) picture\(items.count == 1 ? "" : "s") at \(predictor.height)x\(predictor.width)\(quality); "
                 + "maps in \(output)")
+    }
+
+    private var rigIsGiven: Bool { space.calibration != nil }
+
+    /// A file that has a film's name.
+    private func isFilm(_ input: String) -> Bool { Films.isFilm(input) && !Files.isFolder(input) }
+
+    private func filmJobs(_ range: ClosedRange<Float>?, _ rig: RigCalibration?) throws -> [FilmJob] {
+        let kinds = try film.kinds()
+        let films = inputs.filter(isFilm)
+        guard !films.isEmpty else {
+            if kinds != nil { throw Failure(.usage, "--film: none of the inputs is a film") }
+            return []
+        }
+        if space.ply || space.contactSheet {
+            throw Failure(.usage, "--ply and --contact-sheet are for pictures; take frames of the film with ffmpeg first")
+        }
+        for path in films where !Files.exists(path) { throw Failure(.missingInput, "\(path): no such film") }
+        let isFile = Films.isFilm(output) && !Files.isFolder(output)
+        if isFile, inputs.count > 1 {
+            throw Failure(.usage, "--output \(output): is one film, but there are \(inputs.count) inputs; give a folder")
+        }
+        var reading = FilmOptions()
+        reading.swapsEyes = swapEyes
+        reading.packing = film.packing
+        if reading.packing == .auto {
+            switch layout {
+            case .sideBySide: reading.packing = .sideBySide
+            case .topBottom: reading.packing = .topBottom
+            case .folders: throw Failure(.usage, "--layout folders is not for films; give --packing")
+            case nil: break
+            }
+        }
+        let weights = Hash.xxh64(try Files.read(try CheckpointPath.file(network.checkpoint), limit: 1 << 34))
+        let jobs = films.map {
+            FilmJob(
+                input: $0, options: film, kinds: kinds, output: output, isFile: isFile, reading: reading, range: range,
+                rig: rig, weights: Hash.hexadecimal(weights))
+        }
+        var stems: Set<String> = []
+        for job in jobs where !stems.insert(job.stem).inserted {
+            throw Failure(.usage, "two films are called \(job.stem) and would share a name; give different --output folders")
+        }
+        return jobs
     }
 
     private func parseRange(_ text: String) throws -> ClosedRange<Float> {
@@ -103,8 +171,12 @@ struct PredictCommand: ParsableCommand {
     /// - Parameter fields: what the network reads.
     private func items(of input: String, fields: [String]) throws -> [FrameItem] {
         guard Files.exists(input) else { throw Failure(.missingInput, "\(input): no such picture or folder") }
-        if Set(fields) != [FieldName.left, FieldName.right] {
-            guard layout == nil || (layout == .folders) == (fields.count > 1) else {
+        // Packed views are a picture too, for a network that reads the left one.
+        let hasViews = Files.isFolder(input + "/left") && Files.isFolder(input + "/right")
+        let takesViews =
+            Set(fields) == [FieldName.left, FieldName.right] || fields == [FieldName.left] && (layout != nil || hasViews)
+        if !takesViews {
+            guard layout == nil || layout == .folders && fields.count > 1 else {
                 throw Failure(
                     .usage, "--layout \(layout?.rawValue ?? ""): the network reads \(fields.joined(separator: " and ")), "
                         + "no packed views; leave --layout out")
@@ -112,8 +184,7 @@ struct PredictCommand: ParsableCommand {
             return try PictureFolders(root: input, fields: fields).items()
         }
         if Files.isFolder(input) {
-            let hasFolders = Files.isFolder(input + "/left") && Files.isFolder(input + "/right")
-            switch layout ?? (hasFolders ? .folders : .sideBySide) {
+            switch layout ?? (hasViews ? .folders : .sideBySide) {
             case .folders: return try FolderPairs(root: input, isSwapped: swapEyes).items()
             case .sideBySide: return try PackedFrames(root: input, packing: .sideBySide, isSwapped: swapEyes).items()
             case .topBottom: return try PackedFrames(root: input, packing: .topBottom, isSwapped: swapEyes).items()
@@ -134,28 +205,30 @@ struct PredictCommand: ParsableCommand {
     }
 
     private func write(
-        _ prediction: Predictor.Prediction, key: String, _ formats: [Format], _ fixedRange: ClosedRange<Float>?
+        _ prediction: Predictor.Prediction, _ maps: [Predictor.PredictedMap], key: String, _ formats: [Format], _ fixedRange: ClosedRange<Float>?
     ) throws {
         let base = "\(output)/\(key)"
         if key.contains("/") {
             try Files.createFolder(
                 base.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/"))
         }
-        for predicted in prediction.maps {
+        for predicted in maps {
             let (kind, map, name) = (predicted.map.kind, predicted.array, "\(base)_\(predicted.map.name)")
             for format in formats {
                 switch format {
                 case .color where kind == .mask:
                     try ImageFile.write(MapFiles.gray(map), to: name + ".png")
                 case .color:
-                    let range = fixedRange ?? (kind == .relativeDepth ? 0...1 : Colormap.range(of: map) ?? 0...1)
+                    // The range is that of disparities, where there are any.
+                    let own = kind == .depth && rigIsGiven ? nil : fixedRange
+                    let range = own ?? (kind == .relativeDepth ? 0...1 : Colormap.range(of: map) ?? 0...1)
                     try ImageFile.write(Colormap.colours(of: map, in: range), to: name + ".png")
                 case .png16 where kind == .disparity:
                     try ImageFile.write(DisparityFiles.png16(map), to: name + "_16.png")
                 case .png16: try ImageFile.write(MapFiles.png16(map, kind), to: name + "_16.png")
                 case .pfm: try ImageFile.write(map, to: name + ".pfm")
                 case .npy: try ImageFile.write(map, to: name + ".npy")
-                case .views: break
+                case .views, .sbs, .anaglyph: break
                 }
             }
         }
@@ -163,6 +236,25 @@ struct PredictCommand: ParsableCommand {
             for (eye, picture) in prediction.reconstructions {
                 try ImageFile.write(picture, to: "\(base)_\(eye.rawValue)_rebuilt.png")
             }
+        }
+    }
+
+    /// Both views as one picture, where the network makes one of them from the other alone.
+    private func writeStereo(
+        _ prediction: Predictor.Prediction, of record: Record, for network: any Network, _ formats: [Format]
+    ) throws {
+        guard network.inputs.count == 1, let made = prediction.reconstructions.first,
+            let source = network.inputs[0].streamed.candidates.lazy.compactMap({ record[$0] }).first
+        else { return }
+        let other = ContactSheet.displayable(source)
+        let (left, right) = made.eye == .right ? (other, made.picture) : (made.picture, other)
+        if formats.contains(.sbs) {
+            try ImageFile.write(
+                StereoPictures.sideBySide(left: left, right: right), to: "\(output)/\(record.key)_sbs.png")
+        }
+        if formats.contains(.anaglyph) {
+            try ImageFile.write(
+                StereoPictures.anaglyph(left: left, right: right), to: "\(output)/\(record.key)_anaglyph.png")
         }
     }
 }

@@ -12,6 +12,7 @@ struct TrainCommand: ParsableCommand {
             Examples:
               vergence train data --run runs/first --set width=16 --epochs 20
               mpirun -np 2 --bind-to none vergence train data --run runs/first --lanes 2 --lane-batch 3
+              vergence train --data films:0.7 --data kitti:0.3 --run runs/mixed
               vergence train data --run runs/first --resume
 
             Weights depend on lanes, lane batch and seed, never on the number of ranks or threads.
@@ -19,6 +20,10 @@ struct TrainCommand: ParsableCommand {
 
     @Argument(help: "Folder of shards, as vergence-shards writes it.", completion: .directory)
     var data: String?
+    @Option(
+        name: .customLong("data"),
+        help: ArgumentHelp("One of several sets to be mixed; may be given several times.", valueName: "folder:weight"))
+    var mixed: [String] = []
     @Option(
         name: .customLong("run"),
         help: ArgumentHelp(
@@ -57,6 +62,7 @@ struct TrainCommand: ParsableCommand {
             help: ArgumentHelp("A setting of the network; may be given several times.", valueName: "name=value"))
         var settings: [String] = []
         @Option(help: help("size")) var size: String?
+        @Option(name: .customLong("init"), help: help("init")) var initialWeights: String?
     }
 
     struct LengthOptions: ParsableArguments {
@@ -109,11 +115,25 @@ struct TrainCommand: ParsableCommand {
 
     struct AugmentationOptions: ParsableArguments {
         @Flag(help: help("mirror")) var mirror = false
+        @Option(help: help("scale")) var scale: String?
+        @Option(help: help("rotate")) var rotate: String?
         @Option(help: help("brightness")) var brightness: String?
+        @Option(help: help("contrast")) var contrast: String?
         @Option(help: help("gamma")) var gamma: String?
+        @Option(help: help("saturation")) var saturation: String?
+        @Option(help: help("hue")) var hue: String?
+        @Option(help: help("channel-gain")) var channelGain: String?
+        @Option(help: help("permute-channels")) var permuteChannels: String?
+        @Option(help: help("noise")) var noise: String?
+        @Option(help: help("eye-colours")) var eyeColours: String?
 
         var given: [(String, String?)] {
-            [("mirror", mirror ? "true" : nil), ("brightness", brightness), ("gamma", gamma)]
+            [
+                ("mirror", mirror ? "true" : nil), ("scale", scale), ("rotate", rotate), ("brightness", brightness),
+                ("contrast", contrast), ("gamma", gamma), ("saturation", saturation), ("hue", hue),
+                ("channel-gain", channelGain), ("permute-channels", permuteChannels), ("noise", noise),
+                ("eye-colours", eyeColours),
+            ]
         }
     }
 
@@ -126,6 +146,10 @@ struct TrainCommand: ParsableCommand {
         @Option(help: help("validate-every")) var validateEvery: String?
         @Option(help: help("samples")) var samples: String?
         @Option(help: help("max-bad-records")) var maxBadRecords: String?
+        @Option(help: help("shuffle-block")) var shuffleBlock: String?
+        @Option(help: help("shuffle-window")) var shuffleWindow: String?
+        @Option(help: help("cache")) var cache: String?
+        @Option(help: help("cache-size")) var cacheSize: String?
         @Flag(name: .customLong("check-nan"), help: help("check-nan")) var checkNaN = false
 
         var given: [(String, String?)] {
@@ -133,7 +157,8 @@ struct TrainCommand: ParsableCommand {
                 ("threads", threads), ("precision", precision), ("transport", transport),
                 ("checkpoint-every", checkpointEvery),
                 ("keep-checkpoints", keepCheckpoints), ("validate-every", validateEvery), ("samples", samples),
-                ("max-bad-records", maxBadRecords), ("check-nan", checkNaN ? "true" : nil),
+                ("max-bad-records", maxBadRecords), ("shuffle-block", shuffleBlock), ("shuffle-window", shuffleWindow),
+                ("cache", cache), ("cache-size", cacheSize), ("check-nan", checkNaN ? "true" : nil),
             ]
         }
     }
@@ -190,7 +215,9 @@ struct TrainCommand: ParsableCommand {
         let saved = configuration
         if let config { try ConfigurationFile.apply(config, to: &configuration) }
         var given = length.given + optimizer.given + augmentation.given + records.given
-        given += [("data", data), ("run", runFolder), ("model", model.model), ("size", model.size)]
+        if data != nil, !mixed.isEmpty { throw Failure(.usage, "give DATA or --data FOLDER:WEIGHT, not both") }
+        given.append(("data", data ?? (mixed.isEmpty ? nil : mixed.joined(separator: ","))))
+        given += [("run", runFolder), ("model", model.model), ("size", model.size), ("init", model.initialWeights)]
         for (name, value) in given {
             if let value { try configuration.set(name, to: value, place: "--\(name)") }
         }

@@ -87,4 +87,46 @@ public enum Baselines {
             height: height, width: width, channels: 1,
             floats: [Float](repeating: Float(disparityPixels), count: height * width))
     }
+
+    /// A view out of the other one: out(x) = picture(x + sign · d(x)), linearly between columns, the edge pixel beyond the
+    /// edge. The left view from the right one has sign −1 and the left map, the right view +1 and the right map.
+    /// - Parameter map: float32 `[H, W, 1]`; where it is not finite, the pixel is taken as it is.
+    public static func warped(_ picture: PixelArray, by map: PixelArray, sign: Float) -> PixelArray {
+        precondition(
+            map.height == picture.height && map.width == picture.width && map.channels == 1,
+            "warped: \(map.height)x\(map.width) for \(picture.height)x\(picture.width)")
+        let (width, channels) = (picture.width, picture.channels)
+        let source = samples(of: picture)
+        var values = source
+        map.withFloats { disparity in
+            for y in 0..<picture.height {
+                for x in 0..<width {
+                    let d = disparity[y * width + x]
+                    guard d.isFinite else { continue }
+                    let position = min(max(Float(x) + sign * d, 0), Float(width - 1))
+                    let first = min(Int(position), max(width - 2, 0))
+                    let second = min(first + 1, width - 1)
+                    let fraction = position - Float(first)
+                    for c in 0..<channels {
+                        let (a, b) = (
+                            source[(y * width + first) * channels + c], source[(y * width + second) * channels + c]
+                        )
+                        values[(y * width + x) * channels + c] = a + fraction * (b - a)
+                    }
+                }
+            }
+        }
+        return pixels(values, like: picture)
+    }
+
+    private static func pixels(_ values: [Float], like picture: PixelArray) -> PixelArray {
+        var result = picture
+        switch picture.element {
+        case .uint8: result.bytes = values.map { UInt8($0.rounded()) }
+        case .uint16:
+            result.withMutableUInt16s { for index in values.indices { $0[index] = UInt16(values[index].rounded()) } }
+        case .float32: result.withMutableFloats { for index in values.indices { $0[index] = values[index] } }
+        }
+        return result
+    }
 }

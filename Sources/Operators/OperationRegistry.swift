@@ -31,5 +31,7 @@ public enum OperationRegistry {
         NormReLU.self, NormReLUGradient.self, NormReLUInference.self,
         MaskedDifference.self, MaskedDifferenceGradient.self, EdgeDifference.self, EdgeDifferenceGradient.self,
         Dissimilarity.self, DissimilarityGradient.self, EdgeScore.self, EdgeScoreGradient.self,
+        WeightedDifference.self, WeightedDifferenceGradient.self, BoxDissimilarity.self, BoxDissimilarityGradient.self,
+        Coverage.self, ViewConsistency.self, ViewConsistencyGradient.self, PeakDot.self, PeakDotGradient.self,
     ]
 }

@@ -215,6 +215,40 @@ public struct Manifest: Sendable, Equatable {
         self.provenance = provenance
     }
 
+    /// Of several data sets as one, in this order; shards are named `NUMBER/NAME`. It is in memory only.
+    init(joining manifests: [Manifest]) {
+        var shards: [ShardSummary] = []
+        var splits: [Split: [String]] = [:]
+        var fields: [FieldSummary] = []
+        for (number, manifest) in manifests.enumerated() {
+            shards += manifest.shards.map {
+                ShardSummary(
+                    name: "\(number)/\($0.name)", byteCount: $0.byteCount, recordCount: $0.recordCount, hash: $0.hash,
+                    indexHash: $0.indexHash)
+            }
+            for (split, names) in manifest.splits { splits[split, default: []] += names.map { "\(number)/\($0)" } }
+            for field in manifest.fields {
+                guard let place = fields.firstIndex(where: { $0.name == field.name }) else {
+                    fields.append(field)
+                    continue
+                }
+                fields[place].elements = Set(fields[place].elements + field.elements).sorted { $0.rawValue < $1.rawValue }
+                fields[place].channels = Set(fields[place].channels + field.channels).sorted()
+                fields[place].recordCount += field.recordCount
+                fields[place].byteCount += field.byteCount
+                fields[place].storedByteCount += field.storedByteCount
+                let (heights, widths) = (fields[place].heights, fields[place].widths)
+                fields[place].heights =
+                    min(heights.lowerBound, field.heights.lowerBound)...max(heights.upperBound, field.heights.upperBound)
+                fields[place].widths =
+                    min(widths.lowerBound, field.widths.lowerBound)...max(widths.upperBound, field.widths.upperBound)
+            }
+        }
+        let provenance = Dictionary(
+            manifests.enumerated().map { ("source-\($0)", $1.rootHash) }, uniquingKeysWith: { first, _ in first })
+        self.init(shards: shards, splits: splits, fields: fields, provenance: provenance)
+    }
+
     /// Letters, digits, '.', '_' and '-', not beginning with '.' or '-': can't leave the folder or look like an option.
     static func isSafeName(_ name: String) -> Bool {
         let bytes = Array(name.utf8)

@@ -53,6 +53,15 @@ final class ShardCache: @unchecked Sendable {
         }
     }
 
+    /// Puts another reader of the same shard in place.
+    func replace(_ number: Int, by shard: ShardReader) -> ShardReader {
+        locked {
+            if open[number] == nil { order.append(number) }
+            open[number] = shard
+            return shard
+        }
+    }
+
     /// A decoder for one caller alone, until given back: its megabytes of scratch memory go from user to user instead
     /// of to the allocator.
     func takeDecoder() -> RecordDecoder { locked { decoders.popLast() } ?? RecordDecoder() }

@@ -62,6 +62,17 @@ public final class ShardReader: Sendable {
     /// Must not be used longer than this reader lives.
     var file: ShardFile { ShardFile(path: path, descriptor: descriptor, byteCount: byteCount) }
 
+    /// Where record `number` lies.
+    public func byteRange(_ number: Int) -> Range<Int> {
+        let entry = entries[number]
+        return entry.byteOffset..<(entry.byteOffset + entry.storedByteCount)
+    }
+
+    /// Tells the system that these bytes are needed soon.
+    func prepare(_ bytes: Range<Int>) {
+        _ = posix_fadvise(descriptor, off_t(bytes.lowerBound), off_t(bytes.count), POSIX_FADV_WILLNEED)
+    }
+
     /// Record `number`, verified. For many records keep a `RecordDecoder`.
     public func record(_ number: Int) throws -> Record {
         let decoder = RecordDecoder()

@@ -14,6 +14,24 @@ public struct AugmentationSettings: Sendable, Equatable {
     /// Exponent on values in 0…1 of all pictures, drawn log-uniformly, before brightness.
     public var gamma: ClosedRange<Double>
     public var crop: Crop
+    /// Enlargement, drawn uniformly and raised where a record would not fill the sample.
+    public var scale = 1.0...1.0
+    /// Largest angle either way. For samples of one eye.
+    public var rotationDegrees = 0.0
+    /// Factor on the distance from the picture's mean gray, drawn log-uniformly.
+    public var contrast = 1.0...1.0
+    /// Factor on the distance from the pixel's gray, drawn log-uniformly.
+    public var saturation = 1.0...1.0
+    /// Largest turn of the hue either way, 1 = the whole circle.
+    public var hue = 0.0
+    /// Factor on each channel by itself, drawn uniformly.
+    public var channelGain = 1.0...1.0
+    /// Probability of another order of the channels, one of six.
+    public var permutationProbability = 0.0
+    /// Largest standard deviation of noise, drawn uniformly from 0.
+    public var noise = 0.0
+    /// Probability that the right eye's light and colour are drawn apart from the left one's.
+    public var eyeProbability = 0.0
 
     /// - Throws: `Failure` (64) for a probability outside 0…1 or a range that isn't positive.
     public init(
@@ -53,19 +71,40 @@ public struct AugmentationSettings: Sendable, Equatable {
 /// What happens to one record in one epoch: a pure function of (seed, epoch, record).
 struct Augmentation: Equatable {
     let isMirrored: Bool
-    let brightness: Double
-    let gamma: Double
     /// 0 ..< 1 of the room.
     let cropX: Double
     let cropY: Double
+    let scale: Double
+    let rotationRadians: Double
+    /// Of the left eye's pictures and of those of no eye, and of the right eye's.
+    let colours: (left: ColourChange, right: ColourChange)
+    /// Key of the noise; each field has a stream of its own.
+    private let key: (seed: UInt64, epoch: UInt64, record: UInt64)
+
+    /// Draws by number. Those of options that came first keep theirs.
+    enum Draw {
+        static let mirror: UInt64 = 0
+        static let (cropX, cropY): (UInt64, UInt64) = (3, 4)
+        static let (scale, rotation, eyes): (UInt64, UInt64, UInt64) = (5, 6, 7)
+    }
 
     init(_ settings: AugmentationSettings, seed: UInt64, epoch: Int, record: Int) {
         let random = CounterRandom(seed, "augmentation", UInt64(epoch), UInt64(record))
-        isMirrored = random.uniform(0) < settings.mirrorProbability
-        brightness = Self.logUniform(random.uniform(1), settings.brightness)
-        gamma = Self.logUniform(random.uniform(2), settings.gamma)
-        cropX = random.uniform(3)
-        cropY = random.uniform(4)
+        isMirrored = random.uniform(Draw.mirror) < settings.mirrorProbability
+        cropX = random.uniform(Draw.cropX)
+        cropY = random.uniform(Draw.cropY)
+        let range = settings.scale
+        scale = range.lowerBound + (range.upperBound - range.lowerBound) * random.uniform(Draw.scale)
+        rotationRadians = settings.rotationDegrees * (2 * random.uniform(Draw.rotation) - 1) * .pi / 180
+        let left = ColourChange(settings, random)
+        colours =
+            random.uniform(Draw.eyes) < settings.eyeProbability
+            ? (
+                left,
+                ColourChange(
+                    settings, CounterRandom(seed, "augmentation of the right eye", UInt64(epoch), UInt64(record)))
+            ) : (left, left)
+        key = (seed, UInt64(epoch), UInt64(record))
     }
 
     /// Pixels to skip where there is room for `room`.
@@ -73,15 +112,21 @@ struct Augmentation: Equatable {
         min(room, Int(self[keyPath: draw] * Double(room + 1)))
     }
 
-    private static func logUniform(_ draw: Double, _ range: ClosedRange<Double>) -> Double {
+    /// What happens to the colours of the batch's field `name`.
+    func colour(of name: String) -> ColourChange { FieldName.eye(of: name) == 1 ? colours.right : colours.left }
+
+    /// Key of the noise on the batch's field `name`.
+    func noiseKey(of name: String) -> UInt32 {
+        UInt32(truncatingIfNeeded: CounterRandom(key.seed, "noise of " + name, key.epoch, key.record).bits(0))
+    }
+
+    static func logUniform(_ draw: Double, _ range: ClosedRange<Double>) -> Double {
         if range.lowerBound == range.upperBound { return range.lowerBound }
         return range.lowerBound * pow(range.upperBound / range.lowerBound, draw)
     }
 
-    var changesLight: Bool { gamma != 1 || brightness != 1 }
-
-    /// The value that takes the place of `value` (0…1).
-    func light(_ value: Double) -> Float {
-        Float(min(1, max(0, brightness * (gamma == 1 ? value : pow(value, gamma)))))
+    static func == (a: Self, b: Self) -> Bool {
+        a.isMirrored == b.isMirrored && a.cropX == b.cropX && a.cropY == b.cropY && a.scale == b.scale
+            && a.rotationRadians == b.rotationRadians && a.colours == b.colours && a.key == b.key
     }
 }

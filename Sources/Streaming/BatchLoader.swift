@@ -88,6 +88,8 @@ public final class BatchLoader: @unchecked Sendable {
 /// `deinit` can end them.
 private final class LoaderCore: @unchecked Sendable {
     let schedule: LaneSchedule
+    private let data: DataSet
+    private let split: Split
     private let decoder: SampleDecoder
     private let prefetch: Int
     /// nil: damage is an error.
@@ -104,6 +106,8 @@ private final class LoaderCore: @unchecked Sendable {
 
     init(data: DataSet, split: Split, schedule: LaneSchedule, settings: BatchLoader.Settings) {
         self.schedule = schedule
+        self.data = data
+        self.split = split
         prefetch = settings.prefetch
         rule =
             settings.replacesDamaged ? ReplacementRule(seed: settings.seed, recordCount: data.count(split)) : nil
@@ -133,6 +137,7 @@ private final class LoaderCore: @unchecked Sendable {
                     capacity: schedule.largestBatch, height: decoder.height, width: decoder.width,
                     fields: decoder.fields, owner: ObjectIdentifier(self))
             let result = Result<LaneBatch, any Error> {
+                prepare(number)
                 let task = schedule.task(number)
                 precondition(task.samples.count <= schedule.largestBatch, "\(task.samples.count) samples in a task")
                 batch.step = task.step
@@ -154,6 +159,17 @@ private final class LoaderCore: @unchecked Sendable {
             }
             finish(number, result)
         }
+    }
+
+    /// Once in `readAhead` tasks: has the records of the stretch behind the one that begins here read, at the start those
+    /// of this one too.
+    private func prepare(_ number: Int) {
+        let step = schedule.readAhead
+        guard step > 0, number % step == 0 else { return }
+        let range = (number == 0 ? 0 : number + step)..<(number + 2 * step)
+        let records = range.clamped(to: 0..<schedule.taskCount).flatMap { schedule.task($0).samples.map(\.record) }
+        // Whoever reads a record that cannot be found will say so.
+        _ = try? data.prepare(split, records)
     }
 
     /// Waits until a task may be begun. nil: the thread should end.

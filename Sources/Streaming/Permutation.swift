@@ -39,4 +39,19 @@ public struct Permutation: Sendable {
         } while value >= UInt64(count)
         return Int(value)
     }
+
+    /// What goes to `index`. Expected O(1).
+    public func inverse(_ index: Int) -> Int {
+        precondition(index >= 0 && index < count, "index \(index) of a permutation of \(count)")
+        var value = UInt64(index)
+        repeat {
+            var left = value >> halfBits
+            var right = value & mask
+            for round in (0..<Self.rounds).reversed() {
+                (left, right) = (right ^ (random.bits(round << halfBits | left) & mask), left)
+            }
+            value = left << halfBits | right
+        } while value >= UInt64(count)
+        return Int(value)
+    }
 }

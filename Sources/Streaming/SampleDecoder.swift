@@ -42,6 +42,8 @@ struct SampleDecoder {
         let height: Int
         let width: Int
         let isWhole: Bool
+        /// How it is enlarged or turned, if it is; what stands above does not count then.
+        let resampling: Resampling?
     }
 
     func decode(_ sample: SampleOrder.Sample, position: Int, into batch: LaneBatch) throws {
@@ -72,7 +74,7 @@ struct SampleDecoder {
                 window = place
                 try requireSize(stored, place, decoder, sample)
                 switch field.kind {
-                case .picture: try picture(index, decoder, sample, target, place, change)
+                case .picture: try picture(index, field.name, decoder, sample, target, place, change)
                 case .map: try map(index, field.grid, decoder, sample, target, place, change)
                 }
             }
@@ -94,11 +96,14 @@ struct SampleDecoder {
             augmentation.crop == .random
             ? (change.offset(\.cropY, within: rows), change.offset(\.cropX, within: columns)) : (rows / 2, columns / 2)
         return Window(
-            top: top, left: left, height: stored.height, width: stored.width, isWhole: rows == 0 && columns == 0)
+            top: top, left: left, height: stored.height, width: stored.width, isWhole: rows == 0 && columns == 0,
+            resampling: Resampling(
+                change, crop: augmentation.crop, height: height, width: width, sourceHeight: stored.height,
+                sourceWidth: stored.width))
     }
 
     private func picture(
-        _ index: Int, _ decoder: RecordDecoder, _ sample: SampleOrder.Sample,
+        _ index: Int, _ name: String, _ decoder: RecordDecoder, _ sample: SampleOrder.Sample,
         _ target: UnsafeMutableBufferPointer<Float>, _ window: Window, _ change: Augmentation
     ) throws {
         let field = decoder.fields[index]
@@ -108,36 +113,40 @@ struct SampleDecoder {
                 "pictures are uint8 or uint16 with 1 or 3 channels")
         }
         let bytes = try decoder.fieldBytes(index)
-        if window.isWhole {
-            expand(bytes, field, into: target, change)
+        let colour = change.colour(of: name)
+        // Where pictures are interpolated, light comes first.
+        let readsBytes = field.element == .uint8 && (window.resampling == nil || field.channels == 3)
+        let table = readsBytes ? colour.table() : nil
+        func floats(_ bytes: UnsafeRawBufferPointer, _ target: UnsafeMutableBufferPointer<Float>) {
+            if let table {
+                table.values.withUnsafeBufferPointer {
+                    PictureColours.expand(bytes, channels: field.channels, table: $0, into: target)
+                }
+                if change.isMirrored { PictureFloats.mirror(target, width: width, channels: 3) }
+            } else if change.isMirrored {
+                PictureFloats.expandMirrored(bytes, field.element, width: width, channels: field.channels, into: target)
+            } else {
+                PictureFloats.expand(bytes, field.element, channels: field.channels, into: target)
+            }
+        }
+        if let resampling = window.resampling {
+            resampling.picture(
+                bytes, field.element, channels: field.channels, table: table?.values, into: target)
+        } else if window.isWhole {
+            floats(bytes, target)
         } else {
             let pixel = field.channels * field.element.byteCount
             for y in 0..<height {
                 let start = ((window.top + y) * window.width + window.left) * pixel
-                expand(
-                    UnsafeRawBufferPointer(rebasing: bytes[start..<(start + width * pixel)]), field,
-                    into: UnsafeMutableBufferPointer(rebasing: target[(y * width * 3)..<((y + 1) * width * 3)]), change)
+                floats(
+                    UnsafeRawBufferPointer(rebasing: bytes[start..<(start + width * pixel)]),
+                    UnsafeMutableBufferPointer(rebasing: target[(y * width * 3)..<((y + 1) * width * 3)]))
             }
         }
-        if change.changesLight {
-            if field.element == .uint8 {
-                // 256 powers instead of one for every value.
-                let table = (0...255).map { change.light(Double($0) / 255) }
-                for index in target.indices { target[index] = table[Int((target[index] * 255).rounded())] }
-            } else {
-                for index in target.indices { target[index] = change.light(Double(target[index])) }
-            }
-        }
-    }
-
-    private func expand(
-        _ bytes: UnsafeRawBufferPointer, _ field: FieldDescription, into target: UnsafeMutableBufferPointer<Float>,
-        _ change: Augmentation
-    ) {
-        if change.isMirrored {
-            PictureFloats.expandMirrored(bytes, field.element, width: width, channels: field.channels, into: target)
+        if let table {
+            ColourChange.apply(table.rest, to: target, noiseKey: change.noiseKey(of: name))
         } else {
-            PictureFloats.expand(bytes, field.element, channels: field.channels, into: target)
+            colour.apply(to: target, noiseKey: change.noiseKey(of: name))
         }
     }
 
@@ -149,7 +158,7 @@ struct SampleDecoder {
         guard field.channels == 1 else {
             throw error(decoder, sample, "field '\(field.name)' has \(field.channels) channels", "maps have 1 channel")
         }
-        if window.isWhole, grid == .full, field.element == .float32 {
+        if window.isWhole, window.resampling == nil, grid == .full, field.element == .float32 {
             try decoder.decodeField(index, into: UnsafeMutableRawBufferPointer(target))
             if change.isMirrored { PictureFloats.mirror(target, width: width, channels: 1) }
             return
@@ -161,12 +170,13 @@ struct SampleDecoder {
         case .uint8: scale = 255
         case .uint16: scale = 65535
         }
-        /// The value at a pixel of the sample, after cropping and mirroring.
+        let factor = window.resampling.map { MapUnit.factor(field.name, field.element, scale: $0.scale) } ?? 1
+        /// The value at a pixel of the sample, after everything that moves it.
         func value(_ y: Int, _ x: Int) -> Float {
             let column = window.left + (change.isMirrored ? width - 1 - x : x)
-            let offset = (window.top + y) * window.width + column
+            let offset = window.resampling?.nearest(y, x) ?? ((window.top + y) * window.width + column)
             return switch field.element {
-            case .float32: bytes.loadUnaligned(fromByteOffset: 4 * offset, as: Float.self)
+            case .float32: bytes.loadUnaligned(fromByteOffset: 4 * offset, as: Float.self) * factor
             case .uint8: Float(bytes[offset]) / scale
             case .uint16: Float(bytes.loadUnaligned(fromByteOffset: 2 * offset, as: UInt16.self)) / scale
             }

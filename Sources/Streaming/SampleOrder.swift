@@ -3,17 +3,22 @@ import Basics
 /// Which records a step reads: pure functions of (seed, step, lane, sample), never state. Neither ranks nor threads
 /// occur here; a rank reads the lanes that it is given.
 ///
-/// Every epoch is a fresh permutation of the records, cut into global batches of `lanes × laneBatch`; the remainder is
-/// dropped.
+/// Every epoch is a fresh order of the records (`BlockShuffle`), cut into global batches of `lanes × laneBatch`; the
+/// remainder is dropped. Of several sets with weights (`SampleMix`) each is passed over in fresh orders of its own, as
+/// often as its weight asks, and an epoch is as many samples as the sets have records; nothing is dropped.
 public struct SampleOrder: Sendable {
     public let seed: UInt64
     public let recordCount: Int
     public let lanes: Int
     public let laneBatch: Int
+    public let shuffling: Shuffling
+    /// nil: all records alike.
+    public let mix: SampleMix?
 
     public struct Sample: Sendable, Equatable {
         /// Counts the samples of the run: step × global batch + lane × lane batch + position. Keys dropout.
         public let globalIndex: Int
+        /// Pass over the records; of a mix, over those of the record's set. Keys augmentation.
         public let epoch: Int
         /// Index within the split.
         public let record: Int
@@ -27,7 +32,10 @@ public struct SampleOrder: Sendable {
 
     /// - Throws: `Failure` (65) if there are fewer records than one global batch, (64) if a count is
     ///   not positive.
-    public init(seed: UInt64, recordCount: Int, lanes: Int, laneBatch: Int) throws {
+    public init(
+        seed: UInt64, recordCount: Int, lanes: Int, laneBatch: Int, shuffling: Shuffling = Shuffling(),
+        mix: SampleMix? = nil
+    ) throws {
         guard lanes > 0, laneBatch > 0, lanes <= 1 << 20, laneBatch <= 1 << 20 else {
             throw Failure(.usage, "\(lanes) lanes of \(laneBatch) samples make no batch; give at least 1 of each")
         }
@@ -41,6 +49,8 @@ public struct SampleOrder: Sendable {
         self.recordCount = recordCount
         self.lanes = lanes
         self.laneBatch = laneBatch
+        self.shuffling = shuffling
+        self.mix = mix
     }
 
     /// Samples per step, over all lanes.
@@ -50,14 +60,13 @@ public struct SampleOrder: Sendable {
 
     public func epoch(ofStep step: Int) -> Int { step / stepsPerEpoch }
 
-    /// Record at a position (0 ..< recordCount) of an epoch.
-    public func record(epoch: Int, position: Int) -> Int {
-        permutation(epoch: epoch)(position)
-    }
+    /// Record at a position (0 ..< recordCount) of an epoch, without regard to weights.
+    public func record(epoch: Int, position: Int) -> Int { order(epoch: epoch)(position) }
 
     /// The order of an epoch.
-    public func permutation(epoch: Int) -> Permutation {
-        Permutation(count: recordCount, random: CounterRandom(seed, "sample order", UInt64(epoch)))
+    public func order(epoch: Int) -> BlockShuffle {
+        BlockShuffle(
+            count: recordCount, shuffling: shuffling, random: CounterRandom(seed, "sample order", UInt64(epoch)))
     }
 
     /// Sample `position` (0 ..< laneBatch) of a lane in a step (from 0, over all epochs).
@@ -68,6 +77,15 @@ public struct SampleOrder: Sendable {
         let epoch = epoch(ofStep: step)
         let inBatch = lane * laneBatch + position
         let place = (step - epoch * stepsPerEpoch) * globalBatch + inBatch
+        if let mix {
+            let index = step * globalBatch + inBatch
+            let (number, pass, position) = mix.place(index, seed: seed)
+            let source = mix.sources[number]
+            let order = BlockShuffle(
+                count: source.count, shuffling: shuffling,
+                random: CounterRandom(seed, "sample order of a set", UInt64(number), UInt64(pass)))
+            return Sample(globalIndex: index, epoch: pass, record: source.start + order(position))
+        }
         return Sample(
             globalIndex: step * globalBatch + inBatch, epoch: epoch, record: record(epoch: epoch, position: place))
     }
@@ -80,7 +98,11 @@ public struct SampleOrder: Sendable {
     /// What a rank that holds `lanes` reads in `steps`: step by step, lanes in the given order.
     public func schedule(lanes: [Int], steps: Range<Int>) -> LaneSchedule {
         let order = self
-        return LaneSchedule(taskCount: steps.count * lanes.count, largestBatch: laneBatch) { number in
+        // A rank's part of a window.
+        let readAhead = (shuffling.windowRecords * lanes.count + globalBatch - 1) / globalBatch
+        return LaneSchedule(
+            taskCount: steps.count * lanes.count, largestBatch: laneBatch, readAhead: readAhead
+        ) { number in
             order.task(step: steps.lowerBound + number / lanes.count, lane: lanes[number % lanes.count])
         }
     }
@@ -104,11 +126,17 @@ public struct LaneSchedule: Sendable {
     public let taskCount: Int
     /// No task has more samples.
     public let largestBatch: Int
+    /// Tasks whose records are worth reading together, in the order of the files; 0 = there is nothing to gain.
+    public let readAhead: Int
     public let task: @Sendable (_ number: Int) -> LaneTask
 
-    public init(taskCount: Int, largestBatch: Int, task: @escaping @Sendable (_ number: Int) -> LaneTask) {
+    public init(
+        taskCount: Int, largestBatch: Int, readAhead: Int = 0,
+        task: @escaping @Sendable (_ number: Int) -> LaneTask
+    ) {
         self.taskCount = taskCount
         self.largestBatch = largestBatch
+        self.readAhead = readAhead
         self.task = task
     }
 
@@ -125,6 +153,19 @@ public struct LaneSchedule: Sendable {
                 SampleOrder.Sample(globalIndex: $0 - records.lowerBound, epoch: 0, record: $0)
             }
             return LaneTask(step: step, lane: 0, samples: samples)
+        }
+    }
+
+    /// The same of a list of records.
+    public static func sequential(of records: [Int], batch: Int, part: Int = 0, of parts: Int = 1) -> LaneSchedule {
+        let places = sequential(records: 0..<records.count, batch: batch, part: part, of: parts)
+        return LaneSchedule(taskCount: places.taskCount, largestBatch: batch) { number in
+            let task = places.task(number)
+            return LaneTask(
+                step: task.step, lane: 0,
+                samples: task.samples.map {
+                    SampleOrder.Sample(globalIndex: $0.globalIndex, epoch: 0, record: records[$0.record])
+                })
         }
     }
 }

@@ -27,7 +27,8 @@ struct EpochEvaluator {
     func calibrate() throws {
         if state.statisticSlots.isEmpty { return }
         let communicator = communication.communicator
-        let count = min(data.dataSet.count(.train), Calibrator.recordLimit)
+        let records = data.statisticsRecords(limit: Calibrator.recordLimit)
+        let count = records.count
         // A lane as in training, unless that is more than all the records that take part.
         let batch = min(configuration.laneBatch, count)
         let laneCount = count / batch
@@ -42,7 +43,7 @@ struct EpochEvaluator {
         let loader = BatchLoader(
             data: data.dataSet, split: .train,
             schedule: .sequential(
-                records: 0..<(laneCount * batch), batch: batch,
+                of: Array(records[..<(laneCount * batch)]), batch: batch,
                 part: communicator.rank, of: communicator.worldSize),
             settings: settings)
         defer { loader.shutDown() }

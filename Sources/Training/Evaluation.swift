@@ -16,14 +16,28 @@ public struct Evaluation {
 
     public struct Options {
         public var crop = Crop.none
-        /// Depth is measured if focal length and baseline are given.
+        /// Turns disparities into depths, which are measured too; nil: what each record's calibration says, if anything.
         public var geometry: StereoGeometry?
+        /// Folder for a picture of each record's errors; nil: none.
+        public var errorMaps: String?
         public var capMetres = 80.0
         public var scalesByMedian = false
         /// Largest shift of the global-shift baseline in pixels; nil is an eighth of the width, at least 16.
         public var maximumShift: Int?
+        public var baselines = BaselineChoice.all
+        /// Levels of the semi-global matcher; nil is what fits the width.
+        public var matcher: SemiGlobalMatcher.Options?
 
         public init() {}
+    }
+
+    /// What stands beside the predictions.
+    public enum BaselineChoice: String, Sendable, CaseIterable {
+        case none
+        /// Copy, global shift, constants.
+        case simple
+        /// These, and semi-global matching of stereo pairs.
+        case all
     }
 
     /// A named row of numbers.
@@ -47,7 +61,7 @@ public struct Evaluation {
     }
 
     private let source: Source
-    private let options: Options
+    let options: Options
 
     public init(_ source: Source, options: Options) {
         self.source = source
@@ -59,6 +73,7 @@ public struct Evaluation {
         var network = MetricAverage<Sums>()
         var shift = MetricAverage<Sums>()
         var constant = MetricAverage<Sums>()
+        var matcher = MetricAverage<Sums>()
     }
 
     /// - Parameter records: pairs of a split and an index.
@@ -72,7 +87,7 @@ public struct Evaluation {
         var views:
             [(
                 name: String, network: MetricAverage<ViewSums>, copy: MetricAverage<ViewSums>,
-                shift: MetricAverage<ViewSums>
+                shift: MetricAverage<ViewSums>, matcher: MetricAverage<ViewSums>
             )] = []
         var rows: [Row] = []
         var ownDepth = MeasuredDepth()
@@ -84,21 +99,25 @@ public struct Evaluation {
             let map = maps.first { $0.kind == .disparity }?.array
             let needsShift = map != nil || !rebuilt.isEmpty
             let shift = needsShift ? try globalShift(record) : 0
+            let matched = needsShift ? try matched(record) : nil
             if let truth = record[FieldName.disparity], let map {
                 let cropped = try crop(truth, like: map, record)
                 let constant = try Baselines.bestConstantDisparity(truth: cropped)
-                try measure(map, cropped, shift, constant, into: &all)
+                try measure(map, cropped, shift, constant, matched?.left, into: &all)
                 let sums = try DisparitySums(prediction: map, truth: cropped)
                 rows.append(Row(name: record.key, values: Array(zip(DisparitySums.names, sums.values))))
                 if let mask = record[FieldName.visible], mask.element == .uint8, mask.count == cropped.count {
-                    try measure(map, masked(cropped, mask), shift, constant, into: &visible)
+                    try measure(map, masked(cropped, mask), shift, constant, matched?.left, into: &visible)
                 }
-                if let geometry = options.geometry {
-                    let measured = try DepthProtocol(
-                        maximumMetres: options.capMetres, crop: options.crop, scalesByMedian: options.scalesByMedian
-                    ).measure(prediction: geometry.depth(ofDisparity: map), truth: geometry.depth(ofDisparity: truth))
-                    depth.add(measured.sums)
+                if let geometry = geometry(of: record) {
+                    try measureDepth(geometry.depth(ofDisparity: map), geometry.depth(ofDisparity: truth), into: &depth)
                 }
+                try writeErrors(ErrorColours.disparity(map, truth: cropped), of: record)
+            } else if let map, let geometry = geometry(of: record), let truth = Self.truth(record, FieldName.depth),
+                truth.height == map.height, truth.width == map.width
+            {
+                try measureDepth(geometry.depth(ofDisparity: map), truth, into: &depth)
+                try writeErrors(ErrorColours.depth(MetricDepth.map(ofDisparity: map, geometry), truth: truth), of: record)
             }
             var own: Row?
             for found in maps where found.kind != .disparity {
@@ -107,11 +126,14 @@ public struct Evaluation {
                 switch found.kind {
                 case .disparity, .view: break
                 case .depth:
+                    try writeErrors(ErrorColours.depth(found.array, truth: cropped), of: record)
                     let rules = DepthProtocol(
                         maximumMetres: options.capMetres, crop: options.crop, scalesByMedian: options.scalesByMedian)
                     let sums = try ownDepth.add(found.array, truth: truth, rules)
                     own = own ?? Row(name: record.key, values: Array(zip(DepthSums.names, sums.values)))
                 case .mask, .relativeDepth:
+                    try writeErrors(
+                        ErrorColours.share(found.array, truth: cropped), of: record, maps.count > 1 ? found.kind : nil)
                     let sums =
                         found.kind == .mask
                         ? try mask.add(found.array, truth: cropped) : try relativeDepth.add(found.array, truth: cropped)
@@ -124,7 +146,9 @@ public struct Evaluation {
                     let (target, other) = eye == .left ? (left, right) : (right, left)
                     let columns = eye == .left ? shift : -shift
                     let name = eye == .left ? "left view from the right one" : "right view from the left one"
-                    if !views.contains(where: { $0.name == name }) { views.append((name, .init(), .init(), .init())) }
+                    if !views.contains(where: { $0.name == name }) {
+                        views.append((name, .init(), .init(), .init(), .init()))
+                    }
                     guard let i = views.firstIndex(where: { $0.name == name }) else { continue }
                     let shown = ContactSheet.displayable(target)
                     let source = ContactSheet.displayable(other)
@@ -132,6 +156,13 @@ public struct Evaluation {
                     views[i].copy.add(try ViewSums(prediction: source, truth: shown))
                     views[i].shift.add(
                         try ViewSums(prediction: Baselines.shifted(source, byColumns: columns), truth: shown))
+                    if let matched {
+                        let map = eye == .left ? matched.left : matched.right
+                        views[i].matcher.add(
+                            try ViewSums(
+                                prediction: Baselines.warped(source, by: map, sign: eye == .left ? -1 : 1),
+                                truth: shown))
+                    }
                 }
             }
             progress(number + 1)
@@ -144,10 +175,11 @@ public struct Evaluation {
             tables.append(
                 Table(
                     title: title, imageCount: measured.network.imageCount,
-                    rows: [
-                        Self.row(sourceName, measured.network), Self.row("best global shift", measured.shift),
-                        Self.row("best constant", measured.constant),
-                    ]))
+                    rows: [Self.row(sourceName, measured.network)]
+                        + Self.rows([
+                            ("best global shift", measured.shift), ("best constant", measured.constant),
+                            (Self.matcherName, measured.matcher),
+                        ])))
         }
         if depth.imageCount > 0 {
             tables.append(
@@ -170,15 +202,18 @@ public struct Evaluation {
             tables.append(
                 Table(
                     title: view.name, imageCount: view.network.imageCount,
-                    rows: [
-                        Self.row(sourceName, view.network), Self.row("copy", view.copy),
-                        Self.row("best global shift", view.shift),
-                    ]))
+                    rows: [Self.row(sourceName, view.network)]
+                        + Self.rows([
+                            ("copy", view.copy), ("best global shift", view.shift), (Self.matcherName, view.matcher),
+                        ])))
         }
         guard !tables.isEmpty else {
             throw Failure(
                 .badData,
                 "\(data.path): nothing to measure: records have no truth for what is predicted, and no view is rebuilt")
+        }
+        if options.baselines == .none {
+            tables = tables.map { Table(title: $0.title, imageCount: $0.imageCount, rows: Array($0.rows.prefix(1))) }
         }
         return Report(recordCount: records.count, tables: tables, records: rows)
     }
@@ -195,11 +230,19 @@ public struct Evaluation {
         Row(name: name, values: Array(zip(Sums.names, average.mean)))
     }
 
+    static let matcherName = "semi-global matching"
+
+    /// Those that saw an image.
+    private static func rows<Sums: MetricSums>(_ averages: [(name: String, average: MetricAverage<Sums>)]) -> [Row] {
+        averages.filter { $0.average.imageCount > 0 }.map { row($0.name, $0.average) }
+    }
+
     private func measure(
-        _ map: PixelArray, _ truth: PixelArray, _ shift: Int, _ constant: Double,
+        _ map: PixelArray, _ truth: PixelArray, _ shift: Int, _ constant: Double, _ matched: PixelArray?,
         into total: inout Measured<DisparitySums>
     ) throws {
         total.network.add(try DisparitySums(prediction: map, truth: truth))
+        if let matched { total.matcher.add(try DisparitySums(prediction: matched, truth: truth)) }
         for (value, path) in [(Double(shift), \Measured<DisparitySums>.shift), (constant, \.constant)] {
             let flat = Baselines.constantMap(value, height: truth.height, width: truth.width)
             total[keyPath: path].add(try DisparitySums(prediction: flat, truth: truth))
@@ -255,7 +298,22 @@ public struct Evaluation {
     /// The shift that matches the views best: it sees the pictures, not the truth.
     private func globalShift(_ record: Record) throws -> Int {
         guard let left = record[FieldName.left], let right = record[FieldName.right] else { return 0 }
-        return try Baselines.bestGlobalDisparity(left: left, right: right, maximumShift: options.maximumShift ?? max(16, left.width / 8))
+        return try Baselines.bestGlobalDisparity(
+            left: left, right: right, maximumShift: options.maximumShift ?? max(16, left.width / 8))
+    }
+
+    /// Both views' disparities by semi-global matching, gaps filled as KITTI's benchmark does.
+    private func matched(_ record: Record) throws -> (left: PixelArray, right: PixelArray)? {
+        guard options.baselines == .all, let left = record[FieldName.left], let right = record[FieldName.right]
+        else { return nil }
+        let maps = try SemiGlobalMatcher(options.matcher ?? .forWidth(left.width)).match(left: left, right: right)
+        return (Self.filled(maps.left), Self.filled(maps.right))
+    }
+
+    /// Without gaps; 0 where nothing matches anywhere.
+    private static func filled(_ map: PixelArray) -> PixelArray {
+        if map.withFloats({ $0.contains(where: \.isFinite) }) { return interpolatedLikeKITTI(map) }
+        return Baselines.constantMap(0, height: map.height, width: map.width)
     }
 
     /// Truth outside the crop becomes unknown.

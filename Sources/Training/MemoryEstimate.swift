@@ -108,7 +108,7 @@ public struct MemoryEstimate: Sendable {
         _ network: any Network, data: TrainingData, statisticCount: Int, kernels: KernelContext,
         configuration: RunConfiguration
     ) throws -> Int {
-        let count = min(data.dataSet.count(.train), Calibrator.recordLimit)
+        let count = data.statisticsRecords(limit: Calibrator.recordLimit).count
         guard count > 0 else { return 0 }
         let batch = min(configuration.laneBatch, count)
         let arena = try arenaByteCount(network, .calibration, batch: batch, data: data, kernels: kernels)

@@ -1,5 +1,7 @@
 import Basics
 import Models
+import Shards
+import Streaming
 
 extension RunConfiguration {
     /// - Throws: `Failure` or `SettingError` (usage).
@@ -8,9 +10,27 @@ extension RunConfiguration {
     }
 
     /// The data set that a network is trained on.
+    /// - Parameter warning: is told, perhaps on another thread, why shards are not copied into the cache; nil: no cache.
     /// - Throws: `Failure` (bad data) naming the data set and the remedy.
-    public func openData(for network: any Network) throws -> TrainingData {
-        try TrainingData(path: data, network: network, size: size)
+    public func openData(
+        for network: any Network, warning: (@Sendable (String) -> Void)? = nil
+    ) throws -> TrainingData {
+        var local: LocalShards?
+        if let warning, !cache.isEmpty {
+            do {
+                local = try LocalShards(path: cache, byteLimit: Int(min(cacheSize, 1e9) * 1e9), warning: warning)
+            } catch {
+                warning("\(error); shards are read from where they are")
+            }
+        }
+        return try TrainingData(path: data, network: network, size: size, local: local)
+    }
+
+    /// The order in which training reads.
+    public func sampleOrder(of data: TrainingData) throws -> SampleOrder {
+        try SampleOrder(
+            seed: seed, recordCount: data.dataSet.count(.train), lanes: lanes, laneBatch: laneBatch,
+            shuffling: Shuffling(block: shuffleBlock, window: shuffleWindow), mix: data.mix)
     }
 
     /// All settings of the network with their defaults.
@@ -22,7 +42,10 @@ extension RunConfiguration {
 
     /// What a resumed run must share, except where the data lies.
     var identityText: String {
-        Self.fields.filter { !$0.mayChangeOnResume && $0.name != "data" && $0.name != "model" }
-            .map { "\($0.name)=\($0.format(self))" }.joined(separator: " ")
+        let start = RunConfiguration()
+        return Self.fields.filter { field in
+            !field.mayChangeOnResume && field.name != "data" && field.name != "model"
+                && !(field.isSilentAtDefault && field.format(self) == field.format(start))
+        }.map { "\($0.name)=\($0.format(self))" }.joined(separator: " ")
     }
 }

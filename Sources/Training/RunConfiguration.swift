@@ -2,6 +2,7 @@ import Basics
 import Collectives
 import Kernels
 import Models
+import Streaming
 
 /// Everything that decides what a training run computes and keeps, as one value: resolved from defaults, a file and the
 /// command line, printed, and saved with the run.
@@ -16,6 +17,8 @@ public struct RunConfiguration: Sendable, Equatable {
     public var settings: [String: String] = [:]
     /// Height and width that are cut out of the records; nil is the network's only size, or all of a record.
     public var size: (height: Int, width: Int)?
+    /// A file of weights that step 0 starts from; empty: drawn ones.
+    public var initialWeights = ""
 
     /// Lanes of the global batch: micro-batches with statistics of their own. Independent of the number of ranks.
     public var lanes = 2
@@ -46,9 +49,15 @@ public struct RunConfiguration: Sendable, Equatable {
     public var finalLearningRate = 0.0
     public var clipNorm = 0.0
 
-    public var mirror = false
-    public var brightness = 0.0
-    public var gamma = 0.0
+    public var augmentation = AugmentationOptions()
+
+    /// How records of an epoch are mixed.
+    public var shuffleBlock = 1
+    public var shuffleWindow = 16
+    /// Folder for copies of shards; empty = none.
+    public var cache = ""
+    /// Its largest size, GB.
+    public var cacheSize = 100.0
 
     public var threads = 0
     public var precision = Precision.float32
@@ -88,6 +97,9 @@ public struct ConfigurationField: Sendable {
     public let help: String
     /// Whether a resumed run may have another value: it changes no weight, or only how far the run goes.
     public let mayChangeOnResume: Bool
+    /// Whether its default goes without saying in what checkpoints remember: so for options that came after checkpoints
+    /// which must still be resumed.
+    var isSilentAtDefault = false
     /// - Throws: a reason, e.g. "give a whole number of at least 1".
     let parse: @Sendable (String, inout RunConfiguration) throws(Reason) -> Void
     public let format: @Sendable (RunConfiguration) -> String
@@ -98,10 +110,23 @@ public struct ConfigurationField: Sendable {
 extension RunConfiguration {
     /// All fields but `set`, in the order in which they are printed and saved.
     public static let fields: [ConfigurationField] = [
-        text("data", "data", "folder of shards", \.data, mayChange: true),
+        text("data", "data", "folder of shards, or several: FOLDER:WEIGHT,FOLDER:WEIGHT", \.data, mayChange: true),
+        silent(
+            integer(
+                "shuffle-block", "data", "neighbouring records that are read together; 1 = any order",
+                \.shuffleBlock, 1...1_000_000)),
+        silent(
+            integer(
+                "shuffle-window", "data", "blocks whose records are mixed with one another", \.shuffleWindow,
+                1...1_000_000)),
+        text("cache", "data", "folder on this machine for copies of shards that lie far away", \.cache, mayChange: true),
+        number("cache-size", "data", "largest size of the cache, GB", \.cacheSize, 0.001...1e9, mayChange: true),
         text("run", "run", "folder for everything that the run writes", \.run, mayChange: true),
         text("model", "model", "kind of network", \.model),
         sizeField,
+        text(
+            "init", "model", "safetensors file of weights to start from; what fits by name and shape is taken",
+            \.initialWeights, mayChange: true),
         integer("lanes", "batch", "micro-batches of a step, with statistics of their own", \.lanes, 1...65_536),
         integer("lane-batch", "batch", "records of a lane", \.laneBatch, 1...65_536),
         integer("epochs", "length", "passes over the training records", \.epochs, 1...1_000_000, mayChange: true),
@@ -136,9 +161,7 @@ extension RunConfiguration {
         number(
             "final-lr", "optimizer", "polynomial, cosine and plateau: rate at the end", \.finalLearningRate, 0...1e6),
         number("clip-norm", "optimizer", "largest norm of the gradient; 0 = no clipping", \.clipNorm, 0...1e30),
-        boolean("mirror", "augmentation", "mirror half of the samples; the eyes of pairs change places", \.mirror),
-        number("brightness", "augmentation", "random brightness factor 1 ± this", \.brightness, 0...0.9),
-        number("gamma", "augmentation", "random gamma 1 ± this", \.gamma, 0...0.9),
+    ] + augmentationFields + [
         integer(
             "threads", "machine", "compute threads per rank; 0 = the cores this rank may use", \.threads, 0...4096,
             mayChange: true),
@@ -183,6 +206,13 @@ extension RunConfiguration {
             .map { "\($0.name) \($0.format(self)) → \($0.format(other))" }
         if settings != other.settings { result.append("set") }
         return result
+    }
+
+    /// A field that came after checkpoints which must still be resumed.
+    private static func silent(_ field: ConfigurationField) -> ConfigurationField {
+        var field = field
+        field.isSilentAtDefault = true
+        return field
     }
 
     private static func text(
@@ -251,6 +281,15 @@ extension RunConfiguration {
                 }
                 configuration[keyPath: path] = value
             }, format: { $0[keyPath: path].rawValue })
+    }
+
+    private static let augmentationFields = AugmentationOptions.fields.map { field in
+        ConfigurationField(
+            name: field.name, group: "augmentation", help: field.help, mayChangeOnResume: false,
+            isSilentAtDefault: !["mirror", "brightness", "gamma"].contains(field.name),
+            parse: { text, configuration throws(ConfigurationField.Reason) in
+                if let problem = field.parse(text, &configuration.augmentation) { throw .init(text: problem) }
+            }, format: { field.format($0.augmentation) })
     }
 
     private static let sizeField = ConfigurationField(

@@ -18,37 +18,52 @@ public struct TrainingData: Sendable {
     /// What a validation reads: all that is there.
     public let validationFields: [StreamedField]
 
-    /// - Parameter size: what the run works on; nil is the network's only size, or the records' own.
+    /// In what proportions several sets are read; nil: all records alike.
+    public let mix: SampleMix?
+
+    /// - Parameters:
+    ///   - path: a folder, or several sets (`DataMixture`).
+    ///   - size: what the run works on; nil is the network's only size, or the records' own.
+    ///   - local: where copies of shards are kept.
     /// - Throws: `Failure` (bad data) naming the data set and the remedy.
-    public init(path: String, network: any Network, size: (height: Int, width: Int)? = nil) throws {
+    public init(
+        path: String, network: any Network, size: (height: Int, width: Int)? = nil, local: LocalShards? = nil
+    ) throws {
         try self.init(
             path: path, fields: network.graphFields.map(\.streamed), truths: network.fields.map(\.streamed),
-            inputs: network.inputs.map(\.streamed), size: size ?? network.fixedSize)
+            inputs: network.inputs.map(\.streamed), size: size ?? network.fixedSize, local: local)
     }
 
     /// Of fields alone, for measuring how fast they are read.
     public init(path: String, fields: [StreamedField]) throws {
-        try self.init(path: path, fields: fields, truths: fields, inputs: fields, size: nil)
+        try self.init(path: path, fields: fields, truths: fields, inputs: fields, size: nil, local: nil)
     }
 
     private init(
         path: String, fields: [StreamedField], truths: [StreamedField], inputs: [StreamedField],
-        size wanted: (height: Int, width: Int)?
+        size wanted: (height: Int, width: Int)?, local: LocalShards?
     ) throws {
-        dataSet = try DataSet(path: path)
+        let mixture = try DataMixture(path)
+        dataSet = try DataSet(paths: mixture.parts.map(\.path), local: local)
         guard dataSet.count(.train) > 0 else {
             throw Failure(.badData, "\(path): has no training records; convert with --split that leaves some")
         }
         let manifest = dataSet.manifest
-        func stored(_ field: StreamedField) -> Manifest.FieldSummary? {
+        let sources = dataSet.sources
+        func stored(_ field: StreamedField, in manifest: Manifest) -> Manifest.FieldSummary? {
             field.candidates.lazy.compactMap { name in manifest.fields.first { $0.name == name } }.first
+        }
+        /// Only what all sets have.
+        func stored(_ field: StreamedField) -> Manifest.FieldSummary? {
+            sources.allSatisfy { stored(field, in: $0.manifest) != nil } ? stored(field, in: manifest) : nil
         }
         var size: (height: Int, width: Int)?
         for required in fields where !required.isOptional {
             let name = required.name
             guard let field = stored(required) else {
-                let names = manifest.fields.map(\.name).joined(separator: ", ")
-                throw Failure(.badData, "\(path): records have no field '\(name)', only \(names); use another data set")
+                let lacking = sources.first { stored(required, in: $0.manifest) == nil } ?? sources[0]
+                let names = lacking.manifest.fields.map(\.name).joined(separator: ", ")
+                throw Failure(.badData, "\(lacking.path): records have no field '\(name)', only \(names); use another data set")
             }
             let (heights, widths) = (field.heights, field.widths)
             guard heights.lowerBound == heights.upperBound, widths.lowerBound == widths.upperBound else {
@@ -77,11 +92,33 @@ public struct TrainingData: Sendable {
         trainingFields = fields
         inputFields = inputs
         validationFields = truths.filter { stored($0) != nil }
-        rootHash = manifest.rootHash
+        if mixture.isWeighted {
+            let counts = sources.map { $0.manifest.recordCount(.train) }
+            if let empty = counts.firstIndex(of: 0) {
+                throw Failure(.badData, "\(sources[empty].path): has no training records; leave it out of the mixture")
+            }
+            let mix = SampleMix(counts: counts, weights: mixture.parts.map { $0.weight ?? 1 })
+            self.mix = mix
+            // Another weight is another run.
+            rootHash = DataSet.hash(of: zip(sources, mix.sources).map { "\($0.manifest.rootHash) \($1.quota)" })
+        } else {
+            mix = nil
+            rootHash = dataSet.rootHash
+        }
     }
 
     /// Whether records have what a map is measured against.
     public func has(_ truth: String) -> Bool { validationFields.contains { $0.name == truth } }
+
+    /// Training records from which statistics are estimated: the first `limit`, of a mixture the first of each set
+    /// according to its share.
+    func statisticsRecords(limit: Int) -> [Int] {
+        guard let mix else { return Array(0..<min(dataSet.count(.train), limit)) }
+        return mix.sources.flatMap { source in
+            let share = min(source.count, max(1, limit * source.quota / mix.cycle))
+            return source.start..<(source.start + share)
+        }
+    }
 
     /// Settings of a loader that reads `fields` and changes nothing by chance.
     func loaderSettings(_ fields: [StreamedField], board: StatusBoard? = nil) -> BatchLoader.Settings {

@@ -61,12 +61,14 @@ public final class TrainingSession {
     ///   - writeConfiguration: called on rank 0 once the run's folder exists.
     ///   - observer: on rank 0 only.
     ///   - shouldStop: whether this rank was asked to stop.
+    ///   - cacheWarning: is told on rank 0, by another thread, that shards are not copied into the cache, and why.
     ///   - shouldSave: whether this rank was asked for a checkpoint since the last call.
     public init(
         configuration: RunConfiguration, start: Start, communication: CommunicationThread, kernels: KernelContext,
         observer: (any TrainingObserver)?, fault: FaultInjection? = nil, tracePath: String? = nil,
         writeConfiguration: (RunFolder) throws -> Void, shouldStop: @escaping @Sendable () -> Bool,
-        shouldSave: @escaping @Sendable () -> Bool = { false }
+        shouldSave: @escaping @Sendable () -> Bool = { false },
+        cacheWarning: @escaping @Sendable (String) -> Void = { _ in }
     ) throws {
         self.configuration = configuration
         self.communication = communication
@@ -91,10 +93,9 @@ public final class TrainingSession {
         }
         let parts = try communication.together {
             let network = try configuration.makeNetwork()
-            let data = try configuration.openData(for: network)
-            let order = try SampleOrder(
-                seed: configuration.seed, recordCount: data.dataSet.count(.train), lanes: configuration.lanes,
-                laneBatch: configuration.laneBatch)
+            let data = try configuration.openData(for: network, warning: isFirst ? cacheWarning : { _ in })
+            try configuration.augmentation.check(fields: data.trainingFields)
+            let order = try configuration.sampleOrder(of: data)
             let graph = try NetworkGraph(
                 network, .training, batch: configuration.laneBatch, height: data.height, width: data.width,
                 keepOutputs: false)
@@ -131,6 +132,7 @@ public final class TrainingSession {
             communication: communication, kernels: kernels, folder: folder)
         let (identity, state, optimizer, lock) = (identity, state, optimizer, lock)
         let lossCount = engine.layout.lossNames.count
+        var initial: InitialWeights?
         let restored = try communication.together { () -> (position: RunPosition, kernelSet: String, remark: String?)? in
             if start != .anew {
                 if isFirst && start == .resuming {
@@ -148,6 +150,10 @@ public final class TrainingSession {
             }
             // A run that ended before its first checkpoint starts again at step 0.
             state.initialize(seed: configuration.seed)
+            if !configuration.initialWeights.isEmpty {
+                initial = try InitialWeights(
+                    path: configuration.initialWeights, into: state, of: parts.network)
+            }
             if isFirst && start == .anew {
                 try folder.create()
                 try lock.take()
@@ -165,6 +171,13 @@ public final class TrainingSession {
             }
         } else {
             position.epochSums = [Double](repeating: 0, count: engine.layout.lossNames.count)
+            remarks += initial?.description ?? []
+            let frozen = parts.state.parameters.filter { !$0.isTrained }.map(\.name)
+            let random = Set(frozen).subtracting(initial?.loaded ?? [])
+            if let first = frozen.first(where: random.contains) {
+                remarks.append(
+                    "\(random.count) tensors are frozen as they were drawn, \(first) among them; --init gives trained ones")
+            }
         }
         digest.reset(kernels)
     }
@@ -246,12 +259,8 @@ public final class TrainingSession {
     }
 
     func loader(lanes: [Int], steps: Range<Int>) throws -> BatchLoader {
-        let augmentation = try AugmentationSettings(
-            mirrorProbability: configuration.mirror ? 0.5 : 0,
-            brightness: (1 - configuration.brightness)...(1 + configuration.brightness),
-            gamma: (1 - configuration.gamma)...(1 + configuration.gamma), crop: .random)
         var settings = data.loaderSettings(data.trainingFields, board: board)
-        settings.augmentation = augmentation
+        settings.augmentation = try configuration.augmentation.settings(crop: .random)
         settings.seed = configuration.seed
         settings.replacesDamaged = configuration.maxBadRecords > 0
         return BatchLoader(

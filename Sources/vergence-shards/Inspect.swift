@@ -3,6 +3,7 @@ import Basics
 import FrameSources
 import Glibc
 import Shards
+import Streaming
 import Telemetry
 
 /// Lines about data sets.
@@ -90,6 +91,10 @@ struct Show: ParsableCommand {
             Examples:
               vergence-shards show scenes.data --record 3 -o three.png
               vergence-shards show kitti.data --record 000000_10 --field disparity -o d.pfm
+              vergence-shards show kitti.data --record 3 --augment mirror,scale=1.5,hue=0.1 --draws 6 -o six.png
+
+            --augment shows what training draws for the record in so many epochs, one below the other:
+            \(AugmentationOptions.fields.map { "  \($0.name): \($0.help)" }.joined(separator: "\n"))
             """)
 
     @Argument(help: "Folder of a data set, or a .shard.lz4 file.")
@@ -112,10 +117,28 @@ struct Show: ParsableCommand {
         help: ArgumentHelp("Write this field alone, its values unchanged (maps as .pfm or .npy).", valueName: "name"))
     var field: String?
 
+    @Option(help: ArgumentHelp("Augment as training does.", valueName: "name=value,…"))
+    var augment: String?
+
+    @Option(help: "With --augment: epochs to show.")
+    var draws = 1
+
+    @Option(help: "With --augment: seed of the run.")
+    var seed: UInt64 = 1
+
+    @Option(
+        help: ArgumentHelp("With --augment: size that is cut out. (default: the whole record)", valueName: "HxW"),
+        transform: Size.init(argument:))
+    var size: Size?
+
     @Option(name: .shortAndLong, help: ArgumentHelp("File to write: .png, .jpg, .pfm or .npy.", valueName: "file"))
     var output: String
 
     func run() throws {
+        if let augment {
+            try showAugmented(try AugmentationOptions(text: augment, place: "--augment"))
+            return
+        }
         let found = try find()
         do {
             try write(found)
@@ -130,6 +153,32 @@ struct Show: ParsableCommand {
                 + "\(rig.offsetPixels) px"
         }.joined(separator: ", ")
         Console.show("\(output): \(found.key): \(fields)")
+    }
+
+    private func showAugmented(_ options: AugmentationOptions) throws {
+        guard (1...64).contains(draws) else { throw Failure(.usage, "--draws \(draws): give 1…64") }
+        guard Files.isFolder(path) else {
+            throw Failure(.usage, "\(path): draws depend on a record's number in its data set; give the folder")
+        }
+        guard field == nil || draws == 1 else {
+            throw Failure(.usage, "--field writes one array; leave --draws out, or --field")
+        }
+        let dataSet = try DataSet(path: path)
+        let (part, index) = try place(in: dataSet)
+        let records = try (0..<draws).map {
+            try AugmentedRecord.make(
+                dataSet, part, index, options, seed: seed, epoch: $0, size: size.map { ($0.height, $0.width) })
+        }
+        do {
+            if field != nil {
+                try write(records[0])
+            } else {
+                try ImageFile.write(ContactSheet.column(records.map(sheet)), to: output)
+            }
+        } catch {
+            throw OutputFolder.unwritable(error)
+        }
+        Console.show("\(output): \(records[0].key): \(draws == 1 ? "1 draw" : "\(draws) draws") of seed \(seed)")
     }
 
     private func write(_ found: Record) throws {
@@ -156,10 +205,15 @@ struct Show: ParsableCommand {
             return try shard.record(number)
         }
         let dataSet = try DataSet(path: path)
+        let (part, index) = try place(in: dataSet)
+        return try dataSet.record(part, index)
+    }
+
+    private func place(in dataSet: DataSet) throws -> (split: Split, index: Int) {
         let splits = split.map { [$0] } ?? Split.allCases
         for split in splits {
             for index in 0..<dataSet.count(split) where try dataSet.key(split, index) == record {
-                return try dataSet.record(split, index)
+                return (split, index)
             }
         }
         // A number without --split counts within the first part that has records.
@@ -167,7 +221,7 @@ struct Show: ParsableCommand {
         guard let index = Int(record), (0..<dataSet.count(part)).contains(index) else {
             throw missing("\(dataSet.count(part)) records in \(part.rawValue)")
         }
-        return try dataSet.record(part, index)
+        return (part, index)
     }
 
     private func missing(_ have: String) -> Failure {

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// A file system of few megabytes, for tests that run as root.
-private final class SmallDisk {
+final class SmallDisk {
     let path: String
 
     init?(below folder: String, megabytes: Int = 1) {

@@ -92,6 +92,24 @@ extension CommandTests {
             for table in tables { #expect(words.output.contains(try #require(table["title"] as? String))) }
             let constant = try workspace.vergence("evaluate", "data", "--predictions", "constant:2")
             #expect(constant.exitCode == 0, "\(constant.errors)")
+
+            func rows(_ more: String...) throws -> Set<String> {
+                let run = try workspace.vergence(
+                    ["evaluate", "data", "--checkpoint", Self.best, "--json", "-"] + more)
+                let object = try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any]
+                let tables = try #require(object?["tables"] as? [[String: Any]])
+                return Set(tables.flatMap { ($0["rows"] as? [[String: Any]] ?? []).compactMap { $0["name"] as? String } })
+            }
+            let simple: Set<String> = ["network", "copy", "best global shift", "best constant"]
+            #expect(try rows() == simple.union(["semi-global matching"]))
+            #expect(try rows("--matcher-range", "-4:11") == simple.union(["semi-global matching"]))
+            #expect(try rows("--baselines", "simple") == simple)
+            #expect(try rows("--baselines", "none") == ["network"])
+            for wrong in ["3:3", "3", "a:b", "0:9999"] {
+                let refused = try workspace.vergence(
+                    "evaluate", "data", "--checkpoint", Self.best, "--matcher-range", wrong)
+                #expect(refused.exitCode == 64, "\(wrong): \(refused.errors)")
+            }
         }
 
         @Test func predictionFormatsAgree() throws {

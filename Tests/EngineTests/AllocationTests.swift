@@ -26,10 +26,10 @@ import Training
         #expect(allocation_counter_read() > before)
     }
 
-    @Test(.enabled(if: isOptimized), arguments: [1, 2])
-    func aStepAllocatesNothing(threads: Int) throws {
+    @Test(.enabled(if: isOptimized), arguments: [1, 2], ["wnet", "wnet-plus"])
+    func aStepAllocatesNothing(threads: Int, model: String) throws {
         let network = try NetworkRegistry.make(
-            "wnet", settings: [("width", "16"), ("levels", "32"), ("dropout", "0.4")])
+            model, settings: [("width", "16"), ("levels", "32"), ("dropout", "0.4")])
         let graph = try NetworkGraph(network, .training, batch: 2, height: 64, width: 96, keepOutputs: false)
         let state = try ModelState.empty(for: network)
         state.initialize(seed: 1)

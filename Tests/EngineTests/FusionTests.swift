@@ -11,17 +11,18 @@ import Threads
 /// The fused graph against the one that gradient rules wrote.
 @Suite struct FusionTests {
     struct Case: Sendable, CustomTestStringConvertible {
+        var model = "wnet"
         var width = 8
         var batch = 2
         var height = 32
         var columns = 64
         var dropout = 0.4
-        var testDescription: String { "width \(width), \(batch)x\(height)x\(columns), dropout \(dropout)" }
+        var testDescription: String { "\(model), width \(width), \(batch)x\(height)x\(columns), dropout \(dropout)" }
     }
 
     static let cases = [
         Case(), Case(dropout: 0), Case(width: 16, batch: 1, height: 48, columns: 80),
-        Case(width: 16, batch: 3, height: 64, columns: 96),
+        Case(width: 16, batch: 3, height: 64, columns: 96), Case(model: "wnet-plus"),
     ]
 
     struct Results {
@@ -36,7 +37,7 @@ import Threads
     /// Runs a network on made-up weights and pictures.
     static func run(_ item: Case, _ purpose: NetworkGraph.Purpose, fusing: Bool) throws -> Results {
         let network = try NetworkRegistry.make(
-            "wnet",
+            item.model,
             settings: [("width", "\(item.width)"), ("levels", "8"), ("dropout", "\(item.dropout)")])
         let built = try NetworkGraph(
             network, purpose, batch: item.batch, height: item.height, width: item.columns, fusing: fusing)

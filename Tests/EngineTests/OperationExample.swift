@@ -27,6 +27,10 @@ struct OperationExample: Sendable, CustomStringConvertible {
         case partlyUnknown
         /// 1 … 3, above `partlyUnknown`.
         case large
+        /// −2 … 0, at least a quarter away from whole numbers.
+        case fractional
+        /// Rows of 0.1 … 0.4 with one number that is larger by 1.
+        case peaked
     }
 
     let operation: any Runnable
@@ -65,6 +69,13 @@ struct OperationExample: Sendable, CustomStringConvertible {
             case .partlyUnknown:
                 return (0..<shape.count).map { $0 % 7 == 3 ? .nan : 0.1 + 0.9 * uniform($0) }
             case .large: return (0..<shape.count).map { 1 + 2 * uniform($0) }
+            case .fractional:
+                return (0..<shape.count).map { Float($0 % 2 - 2) + 0.25 + 0.5 * uniform($0) }
+            case .peaked:
+                let width = shape[shape.rank - 1]
+                return (0..<shape.count).map { i in
+                    0.1 + 0.3 * uniform(i) + (i % width == i / width * 7 % width ? 1 : 0)
+                }
             case .negative: return (0..<shape.count).map { -0.1 - 0.9 * uniform($0) }
             case .zero: return [Float](repeating: 0, count: shape.count)
             case .distribution:

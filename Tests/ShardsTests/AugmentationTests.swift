@@ -76,8 +76,12 @@ import Testing
         #expect(draw(1, 2, 3) != draw(2, 2, 3) && draw(1, 2, 3) != draw(1, 3, 3) && draw(1, 2, 3) != draw(1, 2, 4))
         let mirrored = (0..<2000).filter { draw(1, 0, $0).isMirrored }.count
         #expect((880...1120).contains(mirrored))
-        #expect((0..<2000).allSatisfy { (0.5...2).contains(draw(1, 0, $0).brightness) })
+        #expect((0..<2000).allSatisfy { (0.5...2).contains(draw(1, 0, $0).colours.left.brightness) })
+        // Runs that were started stay as they are.
+        #expect((0..<8).map { draw(1, 0, $0).isMirrored } == pinned)
     }
+
+    private let pinned = [false, true, false, true, true, true, false, false]
 
     @Test func `settings out of range are refused`() {
         #expect(throws: Failure.self) { try AugmentationSettings(mirrorProbability: 1.5) }

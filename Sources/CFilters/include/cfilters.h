@@ -10,6 +10,31 @@
 /// Instruction levels of the filter bodies. Level 0 is what every CPU of the architecture has.
 enum { CF_LEVEL_BASELINE = 0, CF_LEVEL_AVX2 = 1, CF_LEVEL_AVX512 = 2, CF_LEVEL_COUNT = 3 };
 
+/// Changes of a picture's colours, in the order of the members; results of each are clipped to 0…1.
+typedef struct cf_colour {
+    /// mean + contrast * (value - mean).
+    float contrast, mean;
+    /// Factor on the distance from the pixel's gray (0.299, 0.587, 0.114).
+    float saturation;
+    /// What is added to the hue, sixths of the circle, -3 … 3.
+    float turn;
+    float gain[3];
+    /// Channel k of the result is channel order[k].
+    uint8_t order[3];
+    /// Standard deviation, and the key of its random numbers.
+    float noise;
+    uint32_t noise_key;
+} cf_colour;
+
+/// Where the pixels of an enlarged or turned cut lie: pixel (y, x) has its centre at
+/// (center_y + step_y * u + step_x * v, center_x + step_x * u - step_y * v), u = x + 0.5 - width / 2 (or mirrored),
+/// v = y + 0.5 - height / 2; pixel i of the source covers i … i + 1.
+typedef struct cf_window {
+    double center_y, center_x, step_x, step_y;
+    size_t source_height, source_width, height, width;
+    int is_mirrored;
+} cf_window;
+
 typedef struct cf_table {
     /// residual planes [c][h][w] (zigzag, uint8) <- picture [h][w][c].
     void (*predict8)(const uint8_t *picture, size_t height, size_t width, size_t channels, uint8_t *residuals);
@@ -27,6 +52,16 @@ typedef struct cf_table {
     void (*expand16)(const uint16_t *picture, size_t pixels, size_t channels, float *out);
     /// As expand8 with 3 channels, each row from right to left. `row` holds 3 * width + 16 bytes.
     void (*expand8_mirrored)(const uint8_t *picture, size_t height, size_t width, float *out, uint8_t *row);
+    /// As expand8, but channel k of value v becomes table[256 * k + v].
+    void (*expand8_table)(const uint8_t *picture, size_t pixels, size_t channels, const float *table, float *out);
+    /// Sum of the pixels' grays.
+    double (*gray_sum)(const float *values, size_t pixels);
+    /// Changes [pixels][3] floats in 0…1 in place; pixels < 2^30.
+    void (*colour)(const cf_colour *change, float *values, size_t pixels);
+    /// float32 0…1 [height][width][3] <- uint8 [source_height][source_width][3], bilinear, borders repeated. Values are
+    /// those of `table` (as expand8_table's), or v / 255 if it is NULL. `scratch` holds
+    /// cf_window_scratch(source_width, width) floats.
+    void (*window8)(const uint8_t *picture, const cf_window *window, const float *table, float *out, float *scratch);
 } cf_table;
 
 /// Bytes that must be readable before and behind the residuals given to `unpredict8`.
@@ -38,6 +73,7 @@ const cf_table *cf_filters(int level);
 int cf_best_level(void);
 
 size_t cf_scratch_bytes(size_t width, size_t channels);
+static inline size_t cf_window_scratch(size_t source_width, size_t width) { return 3 * (source_width + width) + 4; }
 /// Bytes of `count` bytes split into 8 bit planes.
 static inline size_t cf_bit_plane_bytes(size_t count) { return (count + 7) / 8 * 8; }
 

@@ -257,6 +257,24 @@ typedef struct ck_kernels {
     void (*norm_relu_input_gradient)(const float *x, const float *dy, long wide, float *dx, long rows, long channels,
                                      const float *mean, const float *variance, const float *gain, const float *bias,
                                      float epsilon, const double *sums, const double *products, long total_rows);
+    // Losses between two views (body_stereo.inc); weights are one a pixel, or null for 1
+    double (*weighted_difference_sum)(const float *a, const float *b, const float *_Nullable w, long pixels, long channels);
+    void (*weighted_difference_gradient)(const float *a, const float *b, const float *_Nullable w, float factor, float *da,
+                                         long pixels, long channels);
+    double (*weighted_sum)(const float *x, const float *_Nullable w, long pixels, long channels);
+    // SSIM of 3x3 windows: reads a row and its neighbours; n floats a row; coefficient planes are wider by a pixel each side
+    void (*box_dissimilarity_row)(const float *a, const float *b, float *y, long n, long channels, float c1, float c2);
+    void (*box_coefficient_row)(const float *a, const float *b, const float *_Nullable w, float factor, float *p, float *q,
+                                float *r, long n, long channels, float c1, float c2);
+    void (*box_gradient_row)(const float *a, const float *b, const float *p, const float *q, const float *r, float *da,
+                             long n, long channels);
+    void (*coverage_row)(const float *d, float *y, long width, float sign);
+    double (*consistency_row)(const float *own, const float *other, const float *_Nullable w, long width, float sign);
+    void (*consistency_gradient_row)(const float *own, const float *other, const float *_Nullable w, float factor,
+                                     float *down, float *dother, long width, float sign);
+    void (*peak_dot)(const float *p, const float *c, float *y, long pixels, long levels, long radius);
+    void (*peak_dot_gradient)(const float *p, const float *c, const float *dy, float *dp, long pixels, long levels,
+                              long radius);
 } ck_kernels;
 
 /// The table of a level, or null if this processor (or build) cannot run it.

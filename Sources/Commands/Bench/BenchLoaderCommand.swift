@@ -32,6 +32,8 @@ struct BenchLoaderCommand: ParsableCommand {
     var brightness = 0.0
     @Option(help: "Random gamma 1 ± this.")
     var gamma = 0.0
+    @Option(help: ArgumentHelp("More of it, as vergence-shards show --augment takes it.", valueName: "name=value,…"))
+    var augment: String?
     @Option(help: "Synthetic data: height x width.")
     var size = PixelSize(height: 192, width: 336)
     @Option(help: "Synthetic data: pairs.")
@@ -46,9 +48,12 @@ struct BenchLoaderCommand: ParsableCommand {
         options.threads = threads
         options.batch = batch
         options.repetitions = repetitions
-        options.augmentation = try AugmentationSettings(
-            mirrorProbability: mirror ? 0.5 : 0, brightness: (1 - brightness)...(1 + brightness),
-            gamma: (1 - gamma)...(1 + gamma))
+        var augmentation = try AugmentationOptions(text: augment ?? "", place: "--augment")
+        if mirror { augmentation.mirror = true }
+        if brightness > 0 { augmentation.brightness = brightness }
+        if gamma > 0 { augmentation.gamma = gamma }
+        try augmentation.check(fields: LoaderBenchmarkData.fields)
+        options.augmentation = try augmentation.settings(crop: .none)
         try options.check()
         let result = try LoaderBenchmark.run(try opened(), options)
         let ratio = result.decodedBytesPerRecord / max(1, result.storedBytesPerRecord)

@@ -131,10 +131,12 @@ struct RunSummary {
 
     /// Rows about the data set, if it is where the run says.
     var dataRows: [[String]] {
-        guard let manifest = try? Manifest(folder: configuration.data) else {
+        let folders = (try? DataMixture(configuration.data).parts.map(\.path)) ?? [configuration.data]
+        guard let data = try? DataSet(paths: folders) else {
             return [["folder", configuration.data], ["", "not readable here any more"]]
         }
-        var rows = [["folder", configuration.data], ["root hash", manifest.rootHash]]
+        let manifest = data.manifest
+        var rows = [["folder", configuration.data], ["root hash", data.rootHash]]
         for split in Split.allCases where manifest.recordCount(split) > 0 {
             rows.append(["\(split.rawValue) records", "\(manifest.recordCount(split))"])
         }

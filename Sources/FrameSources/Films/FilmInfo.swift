@@ -22,6 +22,14 @@ public struct FilmInfo: Sendable {
     let isBT709: Bool?
     /// H.264 or HEVC, the indices of whose streams are given, for `MultiviewScan`.
     let codedStreams: [Int]
+    /// Frames a second on average; nil where the film does not say.
+    public let frameRate: Double?
+    /// Frames as the container counts them, or by duration and rate; nil where neither is known.
+    public let estimatedFrameCount: Int?
+    /// Turned by the player, clockwise degrees: 90, 180 or 270, else 0.
+    public let rotation: Int
+    /// All streams but the film's own video.
+    let otherStreams: [(index: Int, type: String, codec: String, isCover: Bool)]
 
     /// Asks `ffprobe`.
     /// - Throws: `ImageError` (65, 74), `FileError` (66, 74).
@@ -87,7 +95,33 @@ public struct FilmInfo: Sendable {
         isHDR = ["smpte2084", "arib-std-b67"].contains(stream.colorTransfer ?? "")
         isInterlaced = ["tt", "bb", "tb", "bt"].contains(stream.fieldOrder ?? "")
         isBT709 = (stream.colorSpace ?? "unknown") == "unknown" ? height >= 720 || width >= 1280 : nil
+        let averageRate = Self.positive(stream.averageFrameRate) ?? Self.positive(stream.frameRate)
+        frameRate = averageRate
+        let counted = stream.frameCount.flatMap { Int($0) }.flatMap { $0 > 0 ? $0 : nil }
+        let seconds = durationSeconds
+        estimatedFrameCount =
+            counted
+            ?? averageRate.flatMap { rate in
+                seconds.flatMap { $0 * rate < 1e9 ? Int(($0 * rate).rounded()) : nil }
+            }
+        let turn = (stream.sideDataList ?? []).lazy.compactMap(\.rotation).first ?? 0
+        // ffprobe counts counter-clockwise.
+        rotation = turn % 90 == 0 ? ((-turn % 360) + 360) % 360 : 0
+        otherStreams = (answer.streams ?? []).compactMap { other in
+            guard let place = other.index, place != index else { return nil }
+            return (
+                place, other.codecType ?? "", other.codecName ?? "unknown", (other.disposition?["attached_pic"] ?? 0) != 0
+            )
+        }
         codedStreams = videos.filter { $0.codecName == "h264" || $0.codecName == "hevc" }.compactMap(\.index)
+    }
+
+    /// `24000/1001` frames a second.
+    private static func positive(_ text: String?) -> Double? {
+        let parts = (text ?? "").split(separator: "/").map { Double($0) }
+        guard parts.count == 2, let top = parts[0], let bottom = parts[1], top > 0, bottom > 0 else { return nil }
+        let rate = top / bottom
+        return (0.001...10_000).contains(rate) ? rate : nil
     }
 
     /// `24:35`; nil for what is no ratio or beyond 1:16…16:1.
@@ -112,9 +146,10 @@ public struct FilmInfo: Sendable {
             let sideDataType: String?
             let type: String?
             let inverted: Int?
+            let rotation: Int?
 
             private enum CodingKeys: String, CodingKey {
-                case type, inverted
+                case type, inverted, rotation
                 case sideDataType = "side_data_type"
             }
         }
@@ -132,6 +167,9 @@ public struct FilmInfo: Sendable {
             let colorTransfer: String?
             let disposition: [String: Int]?
             let tags: [String: String]?
+            let averageFrameRate: String?
+            let frameRate: String?
+            let frameCount: String?
             let sideDataList: [SideData]?
 
             private enum CodingKeys: String, CodingKey {
@@ -142,6 +180,9 @@ public struct FilmInfo: Sendable {
                 case fieldOrder = "field_order"
                 case colorSpace = "color_space"
                 case colorTransfer = "color_transfer"
+                case averageFrameRate = "avg_frame_rate"
+                case frameRate = "r_frame_rate"
+                case frameCount = "nb_frames"
                 case sideDataList = "side_data_list"
             }
 
@@ -164,6 +205,9 @@ public struct FilmInfo: Sendable {
                 colorTransfer = value(.colorTransfer)
                 disposition = value(.disposition)
                 tags = value(.tags)
+                averageFrameRate = value(.averageFrameRate)
+                frameRate = value(.frameRate)
+                frameCount = value(.frameCount)
                 sideDataList = value(.sideDataList)
             }
         }

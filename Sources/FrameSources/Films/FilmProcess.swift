@@ -3,10 +3,10 @@ import CProcesses
 import Foundation
 import Glibc
 
-/// A program that reads a film from its standard input (a file, so that it can seek) and writes to a pipe. Its standard
-/// error is taken line by line while we wait for output, so neither side can block the other for ever; a program
-/// that says nothing for too long is killed. It has a process group of its own: Ctrl-C reaches us alone. When we die,
-/// it ends at its next write.
+/// A program that reads a film from its standard input (a file, so that it can seek) and writes to a pipe; or one that we
+/// feed through a pipe, and that writes to a file. Its standard error is taken line by line while we wait for it, so neither
+/// side can block the other for ever; a program that says nothing for too long is killed. It has a process group of its own:
+/// Ctrl-C reaches us alone. When we die, it ends at its next write, or when its input does.
 ///
 /// For one thread at a time.
 final class FilmProcess {
@@ -21,6 +21,7 @@ final class FilmProcess {
     private let silenceSeconds: Double
     private let onLine: (String) -> Void
     private let processID: pid_t
+    private var feed: Int32
     private var output: Int32
     private var errors: Int32
     private var line: [UInt8] = []
@@ -29,25 +30,44 @@ final class FilmProcess {
 
     /// - Parameter onLine: takes what the program says on standard error, a line at a time.
     /// - Throws: `FileError` (66, 74) if the film or the program cannot be opened, `ImageError` if it is no file.
-    init(
+    convenience init(
         program: String, arguments: [String], film: String, silenceSeconds: Double = FilmLimits.silenceSeconds,
         onLine: @escaping (String) -> Void
+    ) throws {
+        let input = try Self.open(film)
+        defer { close(input) }
+        try self.init(
+            program: program, arguments: arguments, film: film, input: input, output: nil,
+            silenceSeconds: silenceSeconds, onLine: onLine)
+    }
+
+    /// - Parameters:
+    ///   - film: for messages.
+    ///   - input: the program's standard input, a file; nil for a pipe that `write` feeds. Stays the caller's.
+    ///   - output: its standard output, a file; nil for a pipe that `read` empties. Stays the caller's.
+    /// - Throws: `FileError` (74) if the program cannot be started.
+    init(
+        program: String, arguments: [String], film: String, input: Int32?, output: Int32?,
+        silenceSeconds: Double = FilmLimits.silenceSeconds, onLine: @escaping (String) -> Void
     ) throws {
         self.film = film
         self.program = String(program.split(separator: "/").last ?? "")
         self.silenceSeconds = silenceSeconds
         self.onLine = onLine
-        let input = try Self.open(film)
-        defer { close(input) }
-        var ends: [Int32] = []
-        for byteCount in [Int32(1 << 20), 0] {
+        // Of standard input, output and error: the program's end and ours.
+        var theirs: [Int32] = [input ?? -1, output ?? -1, -1]
+        var ours: [Int32] = [-1, -1, -1]
+        var made: [Int32] = []
+        for stream in 0..<3 where theirs[stream] < 0 {
             var pair: [Int32] = [0, 0]
-            let code = cprocesses_pipe(&pair, byteCount)
+            let code = cprocesses_pipe(&pair, stream == 2 ? 0 : 1 << 20)
             if code != 0 {
-                for descriptor in ends { close(descriptor) }
+                for descriptor in made { close(descriptor) }
                 throw FileError(path: program, action: "make a pipe for", code: code)
             }
-            ends += pair
+            theirs[stream] = stream == 0 ? pair[0] : pair[1]
+            ours[stream] = stream == 0 ? pair[1] : pair[0]
+            made += pair
         }
         // In one language, without colours, and without the log files that FFREPORT asks for.
         var environment = ProcessInfo.processInfo.environment
@@ -58,30 +78,29 @@ final class FilmProcess {
         let words: [UnsafeMutablePointer<CChar>?] = ([program] + arguments).map { strdup($0) } + [nil]
         let variables: [UnsafeMutablePointer<CChar>?] = settings.map { strdup($0) } + [nil]
         defer { for text in words + variables { free(text) } }
-        let (outputEnd, errorsEnd) = (ends[1], ends[3])
+        let (inputEnd, outputEnd, errorsEnd) = (theirs[0], theirs[1], theirs[2])
         // No death signal: it would come when the calling thread ends, and readers change threads.
         let result: Int32 = words.withUnsafeBufferPointer { words in
             variables.withUnsafeBufferPointer { variables in
-                cprocesses_spawn(program, words.baseAddress, variables.baseAddress, input, outputEnd, errorsEnd, 0)
+                cprocesses_spawn(program, words.baseAddress, variables.baseAddress, inputEnd, outputEnd, errorsEnd, 0)
             }
         }
-        close(ends[1])
-        close(ends[3])
+        for descriptor in made where theirs.contains(descriptor) { close(descriptor) }
         if result < 0 {
-            close(ends[0])
-            close(ends[2])
+            for descriptor in ours where descriptor >= 0 { close(descriptor) }
             throw FileError(path: program, action: "start", code: -result)
         }
         processID = result
-        output = ends[0]
-        errors = ends[2]
-        for descriptor in [output, errors] { _ = fcntl(descriptor, F_SETFL, O_NONBLOCK) }
+        feed = ours[0]
+        self.output = ours[1]
+        errors = ours[2]
+        for descriptor in ours where descriptor >= 0 { _ = fcntl(descriptor, F_SETFL, O_NONBLOCK) }
     }
 
     deinit { stop() }
 
     /// A regular file, open for reading; pipes and devices have no end and cannot be read twice.
-    private static func open(_ path: String) throws -> Int32 {
+    static func open(_ path: String) throws -> Int32 {
         let descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         if descriptor < 0 { throw FileError(path: path, action: "open", code: errno) }
         var status = stat()
@@ -116,6 +135,25 @@ final class FilmProcess {
         return count
     }
 
+    /// Feeds the program; returns whether it took everything. It does not if it has ended: `finish` says why.
+    /// - Throws: `ImageError` (74) if the program hangs.
+    func write(_ bytes: UnsafeRawBufferPointer) throws(ImageError) -> Bool {
+        var count = 0
+        while count < bytes.count {
+            guard feed >= 0 else { return false }
+            let put = Glibc.write(feed, bytes.baseAddress.map { $0 + count }, bytes.count - count)
+            if put > 0 {
+                count += put
+                sign()
+            } else if put < 0 && errno == EAGAIN {
+                try wait()
+            } else if put < 0 && errno != EINTR {
+                closeFeed()
+            }
+        }
+        return true
+    }
+
     /// Takes lines until `condition` holds or there are no more.
     func takeLines(until condition: () -> Bool) throws(ImageError) {
         takeErrors()
@@ -125,6 +163,7 @@ final class FilmProcess {
     /// Waits for the end after the output's.
     /// - Throws: `ImageError` (74) if it does not come.
     func finish() throws(ImageError) -> End {
+        closeFeed()
         closeOutput()
         while errors >= 0 { try wait() }
         while true {
@@ -136,6 +175,7 @@ final class FilmProcess {
 
     /// Ends the program if it still runs.
     func stop() {
+        closeFeed()
         closeOutput()
         closeErrors()
         guard reap() == nil else { return }
@@ -150,10 +190,11 @@ final class FilmProcess {
     private func wait(outputToo: Bool = true) throws(ImageError) {
         var requests = [pollfd(fd: errors, events: Int16(POLLIN), revents: 0)]
         if outputToo, output >= 0 { requests.append(pollfd(fd: output, events: Int16(POLLIN), revents: 0)) }
+        if outputToo, feed >= 0 { requests.append(pollfd(fd: feed, events: Int16(POLLOUT), revents: 0)) }
         let milliseconds = Int32(max(1, min(1000, silenceSeconds * 250)))
         _ = poll(&requests, nfds_t(requests.count), milliseconds)
         takeErrors()
-        if requests.count > 1, requests[1].revents != 0 { sign() }
+        if requests.dropFirst().contains(where: { $0.revents != 0 }) { sign() }
         try checkSilence()
     }
 
@@ -216,6 +257,11 @@ final class FilmProcess {
     private func closeOutput() {
         if output >= 0 { close(output) }
         output = -1
+    }
+
+    private func closeFeed() {
+        if feed >= 0 { close(feed) }
+        feed = -1
     }
 
     private func closeErrors() {

@@ -54,18 +54,11 @@ struct FilmSurvey {
 
     private static let noteSeconds = 30.0
     /// Frames spread over the film, for votes on packing, bars and eyes.
-    private static let lookCount = 41
+    static let lookCount = 41
 
     /// - Throws: `FileError` (66, 74), `ImageError` (65: no stereo film, damaged, nothing of use in it; 74).
     func plan() throws -> FilmPlan {
-        let film = try FilmInfo(path: path, tools: tools, silenceSeconds: options.silenceSeconds)
-        try MultiviewScan.refuse(film)
-        let looked = try look(at: film)
-        var vote = PackingVote()
-        for picture in looked.pictures { vote.add(picture) }
-        let decision = try PackingDecision(
-            film, frameLabel: looked.label, vote: vote,
-            given: .init(packing: options.packing, swapsEyes: options.swapsEyes, pixelAspect: options.pixelAspect))
+        let (film, decision, looked) = try packing()
         let shape = decision.shape
         // Pictures of alternating films were looked at one by one.
         let pictures = shape.arrangement == .alternating ? try pairs(of: film) : looked.pictures
@@ -102,13 +95,26 @@ struct FilmSurvey {
             summary: summary(decision, crop, size, choice), warnings: warnings)
     }
 
-    private struct Look {
+    /// How the film is packed.
+    func packing() throws -> (film: FilmInfo, decision: PackingDecision, look: Look) {
+        let film = try FilmInfo(path: path, tools: tools, silenceSeconds: options.silenceSeconds)
+        try MultiviewScan.refuse(film)
+        let looked = try look(at: film)
+        var vote = PackingVote()
+        for picture in looked.pictures { vote.add(picture) }
+        let decision = try PackingDecision(
+            film, frameLabel: looked.label, vote: vote,
+            given: .init(packing: options.packing, swapsEyes: options.swapsEyes, pixelAspect: options.pixelAspect))
+        return (film, decision, looked)
+    }
+
+    struct Look {
         var pictures: [PixelArray] = []
         var label: StereoLabel?
     }
 
     /// Frames spread over the film: by seeking in long ones, else by decoding.
-    private func look(at film: FilmInfo) throws -> Look {
+    func look(at film: FilmInfo, count: Int = lookCount, quorum: Int = PackingVote.quorum) throws -> Look {
         var look = Look()
         func add(_ reader: FrameReader) throws {
             while let frame = try reader.next() { look.pictures.append(frame.picture) }
@@ -116,8 +122,8 @@ struct FilmSurvey {
         }
         let duration = film.durationSeconds ?? 0
         if duration > 60 {
-            for index in 0..<Self.lookCount {
-                let time = duration * (Double(index) + 0.5) / Double(Self.lookCount)
+            for index in 0..<count {
+                let time = duration * (Double(index) + 0.5) / Double(count)
                 // Behind damage there may be nothing at one place; others will do.
                 let reader = try FrameReader(
                     film, start: time, limit: 1, silenceSeconds: options.silenceSeconds)
@@ -127,18 +133,18 @@ struct FilmSurvey {
                     continue
                 }
             }
-            if look.pictures.count >= PackingVote.quorum { return look }
+            if look.pictures.count >= quorum { return look }
             look.pictures = []
         }
-        let rate = Double(Self.lookCount) / (duration > 0 ? min(duration, 60) : 2)
+        let rate = Double(count) / (duration > 0 ? min(duration, 60) : 2)
         try add(
             FrameReader(
-                film, sampling: .rate(rate), limit: Self.lookCount + 1, silenceSeconds: options.silenceSeconds))
+                film, sampling: .rate(rate), limit: count + 1, silenceSeconds: options.silenceSeconds))
         return look
     }
 
     /// The first pairs of an alternating film, side by side.
-    private func pairs(of film: FilmInfo) throws -> [PixelArray] {
+    func pairs(of film: FilmInfo) throws -> [PixelArray] {
         let reader = try FrameReader(
             film, sampling: .rate(2), limit: Self.lookCount, pairsFrames: true, silenceSeconds: options.silenceSeconds)
         var pictures: [PixelArray] = []

@@ -19,6 +19,9 @@ public struct Films: FrameSource {
         "mxf", "ogm", "ogv", "ssif", "ts", "vob", "webm", "wmv",
     ]
 
+    /// Whether a file is a film by its name.
+    public static func isFilm(_ path: String) -> Bool { extensions.contains(fileExtension(path)) }
+
     public func items() throws -> [FrameItem] { try items { _ in } }
 
     public func items(note: (String) -> Void) throws -> [FrameItem] {

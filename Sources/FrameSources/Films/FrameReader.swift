@@ -7,6 +7,8 @@ public enum FilmSampling: Equatable, Sendable {
     case rate(Double)
     /// The first frame, and each that differs so much from the one before that a scene begins with it.
     case scenes
+    /// All from this number on, counted from 0.
+    case from(Int)
 
     /// As a filter of ffmpeg.
     var filter: String? {
@@ -18,6 +20,7 @@ public enum FilmSampling: Equatable, Sendable {
             let shift = min(0.002 * rate, 0.25)
             let slot = { (time: String) in "floor((\(time)-start_t)*\(rate)+\(shift))" }
             return "select='isnan(prev_selected_t)+gt(\(slot("t")),\(slot("prev_selected_t")))'"
+        case .from(let number): return number > 0 ? "select='gte(n,\(number))'" : nil
         case .scenes: return "select='eq(n,0)+gt(scene,0.3)'"
         }
     }
@@ -29,6 +32,8 @@ public struct FilmFrame: Sendable {
     public let number: Int
     /// Since the film's zero; not a number where the film does not say.
     public let seconds: Double
+    /// The same as a whole number of the reader's `timeBase`; nil where the film does not say.
+    public let ticks: Int?
     /// `[height, width, 3]` uint8, as coded: packed, with the film's own pixel aspect.
     public let picture: PixelArray
 }
@@ -44,6 +49,9 @@ public final class FrameReader {
     /// What a frame says about the packing (SEI); nil before the first one that does.
     public private(set) var frameLabel: StereoLabel?
 
+    /// Seconds of a tick, as a fraction; nil before the first frame.
+    public var timeBase: (numerator: Int, denominator: Int)? { inbox.timeBase }
+
     private let info: FilmInfo
     private let width: Int
     private let height: Int
@@ -54,7 +62,8 @@ public final class FrameReader {
 
     /// What ffmpeg has said and nobody has looked at.
     private final class Inbox {
-        var times: [Int: Double] = [:]
+        var times: [Int: (seconds: Double, ticks: Int?)] = [:]
+        var timeBase: (numerator: Int, denominator: Int)?
         var errorCount = 0
         var firstError = ""
         var last = ""
@@ -79,10 +88,22 @@ public final class FrameReader {
                 label = label ?? found
                 return
             }
+            if timeBase == nil, let base = text.firstRange(of: "config in time_base: ") {
+                let parts = text[base.upperBound...].prefix { $0 != "," }.split(separator: "/").map { Int($0) }
+                if parts.count == 2, let top = parts[0], let bottom = parts[1], top > 0, bottom > 0 {
+                    timeBase = (top, bottom)
+                }
+                return
+            }
             guard let body = text.firstRange(of: ": n:"), let time = text.firstRange(of: "pts_time:"),
                 let number = Int(text[body.upperBound...].drop { $0 == " " }.prefix { $0 != " " })
             else { return }
-            times[number] = Double(text[time.upperBound...].prefix { $0 != " " }) ?? .nan
+            let seconds = Double(text[time.upperBound...].prefix { $0 != " " }) ?? .nan
+            // Seconds come with six digits, which is a hundredth after three hours.
+            let ticks = text.firstRange(of: " pts:").flatMap { place in
+                Int(text[place.upperBound...].drop { $0 == " " }.prefix { $0 != " " })
+            }
+            times[number] = (seconds, ticks)
         }
     }
 
@@ -139,7 +160,8 @@ public final class FrameReader {
         try process.takeLines { inbox.times[number] != nil }
         self.number += 1
         note()
-        return FilmFrame(number: number, seconds: inbox.times.removeValue(forKey: number) ?? .nan, picture: picture)
+        let time = inbox.times.removeValue(forKey: number)
+        return FilmFrame(number: number, seconds: time?.seconds ?? .nan, ticks: time?.ticks, picture: picture)
     }
 
     private func read(into picture: inout PixelArray) throws(ImageError) -> Int {

@@ -11,6 +11,10 @@ import Tensors
 /// the expected disparity is summed over levels per sample, gray is divided by each image's own maximum, and 1e-12
 /// stands under the root of the gradient magnitude.
 ///
+/// Settings beyond `edges` are not W-net's: levels that are positive only, structural similarity in the loss, agreement
+/// of the two maps, occluded pixels left out, disparities of the most probable levels. Their defaults leave the published
+/// network, bit by bit; `WNetPlus` has others.
+///
 /// The head `left` rebuilds the right view from the left one, so its map lives in the **right** view's pixels, and
 /// conversely.
 public struct WNet: Network {
@@ -18,13 +22,25 @@ public struct WNet: Network {
     public static let summary = "self-supervised stereo: each view rebuilt from the other (W-net)"
     public static let settings: [SettingDescription] = [
         .integer("width", 32, "channels of the first encoder stage", 1...1024),
-        .integer("levels", 32, "disparity levels, −levels/2 … levels/2 − 1 pixels; even", 2...512),
+        .integer("levels", 32, "disparity levels, a pixel each; even", 2...512),
         .number("dropout", 0.4, "rate behind each decoder stage", 0...0.95),
         .number("smoothness", 0.001, "weight of the smoothness loss", 0...1000),
         .choice(
             "edges", "published",
             "image whose edges relax a map's smoothness: of the view that is shifted (published) "
                 + "or of the map's own view (aligned)", ["published", "aligned"]),
+        .choice(
+            "range", "centred",
+            "disparities: −levels/2 … levels/2 − 1 pixels (centred) or 0 … levels − 1 (positive)",
+            ["centred", "positive"]),
+        .number("similarity", 0, "share of structural similarity in the reconstruction loss; the rest is L1", 0...1),
+        .number("consistency", 0, "weight of the loss of disparities that the other view's contradict", 0...1000),
+        .choice(
+            "occlusion", "none", "pixels that the other view does not see: count (none) or not (masked)",
+            ["none", "masked"]),
+        .integer(
+            "peak", 0, "levels on either side of the most probable one that make up a map's disparity; 0: all levels",
+            0...511),
     ]
 
     public let width: Int
@@ -32,6 +48,12 @@ public struct WNet: Network {
     public let dropout: Float
     public let smoothness: Float
     public let alignedEdges: Bool
+    /// Disparity of the first level.
+    public let lowest: Int
+    public let similarity: Float
+    public let consistency: Float
+    public let masksOcclusions: Bool
+    public let peak: Int
 
     public init(_ settings: Settings) throws {
         width = settings.integer("width")
@@ -39,6 +61,11 @@ public struct WNet: Network {
         dropout = Float(settings.number("dropout"))
         smoothness = Float(settings.number("smoothness"))
         alignedEdges = settings.choice("edges") == "aligned"
+        lowest = settings.choice("range") == "positive" ? 0 : -levels / 2
+        similarity = Float(settings.number("similarity"))
+        consistency = Float(settings.number("consistency"))
+        masksOcclusions = settings.choice("occlusion") == "masked"
+        peak = settings.integer("peak")
         if levels % 2 != 0 { throw SettingError("levels", "\(levels)", "must be even") }
     }
 
@@ -47,31 +74,50 @@ public struct WNet: Network {
         NetworkField.picture(FieldName.left), .picture(FieldName.right), .truth(FieldName.disparity),
     ]
 
-    /// Disparity of level k: −levels/2 + k, in pixels of the training width.
-    public var disparities: [Float] { (0..<levels).map { Float($0 - levels / 2) } }
+    /// Disparity of level k: lowest + k, in pixels of the training width.
+    public var disparities: [Float] { (0..<levels).map { Float(lowest + $0) } }
 
     public func describe(_ fields: FieldValues) -> NetworkResult {
         let (left, right) = (fields[FieldName.left], fields[FieldName.right])
         let (probabilityLeft, probabilityRight) = probabilities(left.concat(right))
         // The right view from the left one, and the left view from the right one.
-        let rightHat = left.apply(Selection(firstShift: -levels / 2, shiftStep: 1), [probabilityLeft])
-        let leftHat = right.apply(Selection(firstShift: levels / 2, shiftStep: -1), [probabilityRight])
+        let rightHat = left.apply(Selection(firstShift: lowest, shiftStep: 1), [probabilityLeft])
+        let leftHat = right.apply(Selection(firstShift: -lowest, shiftStep: -1), [probabilityRight])
         let disparityLeft = probabilityLeft.apply(ChannelDot(coefficients: disparities))
         let disparityRight = probabilityRight.apply(ChannelDot(coefficients: disparities))
 
-        let reconstruction = rightHat.absoluteDifferenceMean(to: right)
-            .combined(0.5, with: [(0.5, leftHat.absoluteDifferenceMean(to: left))])
+        // A pixel x of the right view is the left view's x + d.
+        let seen = (
+            left: masksOcclusions ? disparityLeft.coverage(sign: 1) : nil,
+            right: masksOcclusions ? disparityRight.coverage(sign: -1) : nil
+        )
+        let rightLoss = rightHat.reconstructionLoss(of: right, weight: seen.right, similarity: similarity)
+        let leftLoss = leftHat.reconstructionLoss(of: left, weight: seen.left, similarity: similarity)
+        let reconstruction = rightLoss.combined(0.5, with: [(0.5, leftLoss)])
         let roughness = disparityLeft.smoothness(weightedBy: alignedEdges ? right : left)
             .combined(1, with: [(1, disparityRight.smoothness(weightedBy: alignedEdges ? left : right))])
-        let loss = reconstruction.combined(1, with: [(smoothness, roughness)])
+        var terms = [("reconstruction", reconstruction), ("smoothness", roughness)]
+        var parts = [(smoothness, roughness)]
+        if consistency > 0 {
+            let rightDoubt = disparityLeft.consistency(with: disparityRight, sign: 1, weight: seen.right)
+            let leftDoubt = disparityRight.consistency(with: disparityLeft, sign: -1, weight: seen.left)
+            let contradiction = rightDoubt.combined(0.5, with: [(0.5, leftDoubt)])
+            terms.append(("consistency", contradiction))
+            parts.append((consistency, contradiction))
+        }
+        let loss = reconstruction.combined(1, with: parts)
+        let maps = (
+            left: peak > 0 ? probabilityLeft.peakExpectation(of: disparities, radius: peak) : disparityLeft,
+            right: peak > 0 ? probabilityRight.peakExpectation(of: disparities, radius: peak) : disparityRight
+        )
 
         return NetworkResult(
             loss: loss,
-            terms: [("reconstruction", reconstruction), ("smoothness", roughness)],
+            terms: terms.map { (name: $0.0, value: $0.1) },
             outputs: [
                 ("prob.left", probabilityLeft), ("prob.right", probabilityRight),
                 ("right_hat", rightHat), ("left_hat", leftHat),
-                ("disparity.left", disparityLeft), ("disparity.right", disparityRight),
+                ("disparity.left", maps.left), ("disparity.right", maps.right),
             ],
             maps: [
                 .disparity(of: .right, "disparity.left"),

@@ -8,7 +8,7 @@ import Tensors
 enum Examples {
     static let all: [OperationExample] =
         convolutions + normalisation + pointwise + arrangement + stereo + masks + fused + pictures
-        + losses
+        + losses + views
 }
 
 private func geometry(_ kernel: Int, stride: Int = 1, padding: Int) -> ConvolutionGeometry {

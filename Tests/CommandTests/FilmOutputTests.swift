@@ -1,0 +1,421 @@
+import Basics
+import Foundation
+import FrameSources
+import Glibc
+import TestSupport
+import Testing
+
+extension CommandTests {
+    /// `predict` of films, from outside.
+    @Suite(
+        .serialized,
+        .enabled(
+            if: ProcessRunner.find("ffmpeg") != nil && ProcessRunner.find("ffprobe") != nil,
+            "ffmpeg is not installed: apt-get install ffmpeg"))
+    struct FilmOutput {
+        /// A network, a stereo film of 30 frames with sound and subtitles, and folders of pictures.
+        static let shared = Result { () throws -> Workspace in
+            let workspace = try Workspace()
+            try #require(try workspace.train("run", steps: 12).exitCode == 0)
+            try workspace.write("1\n00:00:00,100 --> 00:00:00,900\nHello\n", "words.srt")
+            try makeFilm(workspace, "film.mkv", frames: 30)
+            try FileManager.default.createDirectory(
+                atPath: workspace.path("frames"), withIntermediateDirectories: true)
+            try ffmpeg(workspace, ["-i", "film.mkv", "-vsync", "passthrough", "-frames:v", "3", "frames/f%02d.png"])
+            return workspace
+        }
+
+        @discardableResult
+        static func ffmpeg(_ workspace: Workspace, _ arguments: [String], program: String = "ffmpeg") throws -> String {
+            let outcome = try ProcessRunner.run(
+                try #require(ProcessRunner.find(program)),
+                ["-v", "error"] + (program == "ffmpeg" ? ["-nostdin", "-y"] : []) + arguments,
+                in: workspace.folder.path)
+            try #require(outcome.exitCode == 0, "\(outcome.errors)")
+            return outcome.output
+        }
+
+        /// Side by side, lossless, every third frame two slots long, beginning a tenth of a second after the sound.
+        static func makeFilm(_ workspace: Workspace, _ name: String, frames: Int, size: String = "96x64") throws {
+            let graph =
+                "testsrc2=size=400x64:rate=25,trim=end_frame=\(2 * frames),select='not(eq(mod(n,4),3))',split[a][b];"
+                + "[a]crop=96:64:16+n:0[l];[b]crop=96:64:20+n:0[r];[l][r]hstack,scale=\(2 * 96):64,setsar=1,"
+                + "setpts=PTS+0.1/TB,trim=end_frame=\(frames)[v]"
+            try ffmpeg(
+                workspace,
+                [
+                    "-filter_complex", graph, "-f", "lavfi", "-i", "sine=duration=\(Double(frames) / 20 + 1)", "-i",
+                    "words.srt",
+                ]
+                    + [
+                        "-map", "[v]", "-map", "0:a", "-map", "1:s", "-vsync", "passthrough", "-c:v", "ffv1",
+                        "-pix_fmt", "bgr0",
+                    ]
+                    + ["-c:a", "aac", "-c:s", "srt", "-metadata:s:v:0", "stereo_mode=left_right", name])
+        }
+
+        private func predict(_ more: String..., input: String = "film.mkv") throws -> ProcessRunner.Outcome {
+            try Self.shared.get().vergence(["predict", input, "--checkpoint", "run", "--threads", "1"] + more)
+        }
+
+        private func probe(_ name: String, _ entries: String, _ more: [String] = []) throws -> [String] {
+            try Self.ffmpeg(
+                Self.shared.get(), more + ["-show_entries", entries, "-of", "csv=p=0", name], program: "ffprobe"
+            ).split(separator: "\n").map { String($0.last == "," ? $0.dropLast() : $0) }
+        }
+
+        /// Times of the pictures, milliseconds after the first sound, and how many can be decoded.
+        private func times(_ name: String) throws -> [Int] {
+            let sound =
+                try probe(name, "packet=pts_time", ["-select_streams", "a:0", "-read_intervals", "%+#1"])
+                .first.flatMap { Double($0) } ?? 0
+            return try probe(name, "frame=pts_time", ["-select_streams", "v:0"]).compactMap {
+                Double($0.prefix { $0 != "," }).map { Int((($0 - sound) * 1000).rounded()) }
+            }
+        }
+
+        /// Hash of the coded sound.
+        private func sound(_ name: String) throws -> String {
+            try Self.ffmpeg(Self.shared.get(), ["-i", name, "-map", "0:a", "-c", "copy", "-f", "streamhash", "-"])
+        }
+
+        @Test func everyKindOfFilm() throws {
+            let workspace = try Self.shared.get()
+            let kinds: [(String, String, String?, (Int, Int))] = [
+                ("depth", "film_depth", nil, (96, 64)), ("gray", "film_depth_gray", nil, (96, 64)),
+                ("gray16", "film_depth_16", nil, (96, 64)), ("view", "film_right_rebuilt", nil, (96, 64)),
+                ("sbs", "film_LRF_Full_SBS", "left_right", (192, 64)), ("half-sbs", "film_LR", "left_right", (96, 64)),
+                ("tab", "film_TBF_fulltb", "top_bottom", (96, 128)), ("half-tab", "film_TB", "top_bottom", (96, 64)),
+                ("anaglyph", "film_redcyan", "anaglyph_cyan_red", (96, 64)),
+            ]
+            let outcome = try predict(
+                "--output", "all", "--film", kinds.map(\.0).joined(separator: ","), "--segment-frames", "8")
+            try #require(outcome.exitCode == 0, "\(outcome.errors)")
+            #expect(workspace.files(below: "all").count == kinds.count)
+            let (expected, sound) = (try times("film.mkv"), try sound("film.mkv"))
+            #expect(expected.count == 30 && Set(zip(expected, expected.dropFirst()).map { $1 - $0 }) == [40, 80])
+            for (kind, name, mode, size) in kinds {
+                let file = "all/\(name).mkv"
+                #expect(try times(file) == expected, "\(kind)")
+                #expect(try self.sound(file) == sound, "\(kind)")
+                #expect(try probe(file, "stream=codec_name", ["-select_streams", "s"]) == ["subrip"], "\(kind)")
+                #expect(
+                    try probe(file, "stream=width,height", ["-select_streams", "v"]).first == "\(size.0),\(size.1)",
+                    "\(kind)")
+                #expect(
+                    try probe(file, "stream_tags=stereo_mode", ["-select_streams", "v"]).first == mode, "\(kind)")
+            }
+            // Players that do not read the tag see it in the pictures.
+            for (name, words) in [("film_LRF_Full_SBS", "side by side"), ("film_TB", "top and bottom")] {
+                let side = try probe(
+                    "all/\(name).mkv", "frame=side_data_list", ["-select_streams", "v", "-show_frames"])
+                #expect(side.joined().contains(words) || side.joined().contains("Stereo 3D"), "\(side.first ?? "")")
+            }
+            // What was written is read again for what it is: as a stereo film of 30 pairs.
+            let again = try workspace.shards(
+                "convert", "all/film_LR.mkv", "again", "--layout", "movie", "--rate", "every", "--keep-all")
+            #expect(again.exitCode == 0 && again.output.contains("30 train"), "\(again.errors)\(again.output)")
+            #expect((again.errors + again.output).contains("side by side (from its label)"), "\(again.errors)")
+        }
+
+        /// The film's numbers are those of its frames as pictures.
+        @Test func sixteenBitsAreThoseOfPictures() throws {
+            let workspace = try Self.shared.get()
+            #expect(try predict("--output", "bits", "--film", "gray16", "--smooth", "0").exitCode == 0)
+            let pictures = try workspace.vergence(
+                "predict", "frames", "--layout", "side-by-side", "--checkpoint", "run", "--output", "pictures",
+                "--formats", "png16", "--threads", "1")
+            try #require(pictures.exitCode == 0, "\(pictures.errors)")
+            try Self.ffmpeg(
+                workspace, ["-i", "bits/film_depth_16.mkv", "-vsync", "passthrough", "-frames:v", "3", "bits/%d.png"])
+            for number in 1...3 {
+                let film = try ImageFile.read(workspace.path("bits/\(number).png"))
+                let picture = try ImageFile.read(workspace.path("pictures/f0\(number)_disparity_left_16.png"))
+                #expect(film == picture && film.element == .uint16, "\(number)")
+            }
+        }
+
+        /// A 2D film, by a network that makes the right view of the left one.
+        @Test(arguments: ["network", "warped"])
+        func flatFilmsBecome3D(views: String) throws {
+            let workspace = try Self.shared.get()
+            if !workspace.exists("deep") {
+                #expect(
+                    try workspace.shards("synth", "wide", "--pairs", "8", "--size", "32x64", "--seed", "2").exitCode
+                        == 0)
+                let trained = try workspace.vergence(
+                    "train", "wide", "--run", "deep", "--model", "deep3d", "--set", "width=4", "--set", "fc=16",
+                    "--set",
+                    "input-height=32", "--set", "input-width=64", "--lanes", "1", "--lane-batch", "2", "--steps", "3",
+                    "--threads", "1")
+                try #require(trained.exitCode == 0, "\(trained.errors)")
+                try Self.ffmpeg(
+                    workspace,
+                    [
+                        "-f", "lavfi", "-i", "testsrc2=size=130x66:rate=24", "-f", "lavfi", "-i", "sine=d=1",
+                        "-frames:v", "12",
+                    ]
+                        + ["-c:v", "ffv1", "-pix_fmt", "bgr0", "-c:a", "aac", "2d.mkv"])
+            }
+            let outcome = try workspace.vergence(
+                "predict", "2d.mkv", "--checkpoint", "deep", "--output", "3d-" + views, "--codec", "ffv1", "--threads",
+                "1",
+                "--views", views)
+            try #require(outcome.exitCode == 0, "\(outcome.errors)")
+            let file = "3d-\(views)/2d_LRF_Full_SBS.mkv"
+            #expect(try times(file) == times("2d.mkv"))
+            #expect(try sound(file) == sound("2d.mkv"))
+            #expect(try probe(file, "stream_tags=stereo_mode", ["-select_streams", "v"]).first == "left_right")
+            for (name, graph, output) in [
+                (file, "crop=130:66:0:0", "left.rgb"), (file, "crop=130:66:130:0", "right.rgb"),
+                ("2d.mkv", "null", "own.rgb"),
+            ] {
+                try Self.ffmpeg(workspace, ["-i", name, "-vf", graph, "-f", "rawvideo", "-pix_fmt", "rgb24", output])
+            }
+            let (left, right, own) = (
+                workspace.bytes("left.rgb"), workspace.bytes("right.rgb"), workspace.bytes("own.rgb")
+            )
+            #expect(left == own && own?.count == 12 * 130 * 66 * 3)
+            // Hardly trained, but a picture of the same thing.
+            let pairs = zip(try #require(right), try #require(own))
+            let difference = pairs.reduce(0) { $0 + abs(Int($1.0) - Int($1.1)) }
+            #expect(right != own && Double(difference) / Double(own?.count ?? 1) < 70)
+        }
+
+        @Test func otherContainers() throws {
+            let expected = try times("film.mkv")
+            for (file, subtitles) in [("one.mp4", "mov_text"), ("one.mov", "mov_text")] {
+                let outcome = try predict("--output", file, "--film", "sbs")
+                try #require(outcome.exitCode == 0, "\(outcome.errors)")
+                #expect(try times(file) == expected, "\(file)")
+                #expect(try sound(file) == sound("film.mkv"))
+                #expect(try probe(file, "stream=codec_name", ["-select_streams", "s"]) == [subtitles])
+            }
+            // And from there.
+            let outcome = try predict("--output", "two.mkv", input: "one.mp4")
+            try #require(outcome.exitCode == 0, "\(outcome.errors)")
+            #expect(try times("two.mkv") == expected)
+            #expect(try probe("two.mkv", "stream=codec_name", ["-select_streams", "s"]) == ["subrip"])
+        }
+
+        /// Kills at any moment cost a segment at most, and show nowhere.
+        private func killAndResume(_ film: String, _ name: String, kills: Int, _ more: [String]) throws {
+            let workspace = try Self.shared.get()
+            let command =
+                [
+                    "predict", film, "--checkpoint", "run", "--threads", "1", "--segment-frames", "16", "--film",
+                    "depth,sbs",
+                ]
+                + more
+            let clock = Date()
+            let reference = try workspace.vergence(command + ["--output", name + "-whole"])
+            try #require(reference.exitCode == 0, "\(reference.errors)")
+            let seconds = Date().timeIntervalSince(clock)
+            var generator = SystemRandomNumberGenerator()
+            var killed = 0
+            for _ in 0..<kills {
+                let running = try workspace.start(command + ["--output", name, "--resume"])
+                _ = running.poll(timeoutSeconds: Double.random(in: 0...(seconds * 0.6), using: &generator)) { false }
+                if running.isRunning { killed += 1 }
+                running.send(SIGKILL)
+                _ = running.wait()
+            }
+            #expect(killed > 0)
+            let last = try workspace.vergence(command + ["--output", name, "--resume"])
+            #expect(last.exitCode == 0, "\(last.errors)")
+            let (made, whole) = (workspace.files(below: name), workspace.files(below: name + "-whole"))
+            #expect(made.keys.sorted() == whole.keys.sorted())
+            for (file, bytes) in whole { #expect(made[file] == bytes, "\(file)") }
+            print("film output: \(killed) of \(kills) runs killed, the same bytes")
+        }
+
+        @Test func killedRunsGoOn() throws {
+            let workspace = try Self.shared.get()
+            try Self.makeFilm(workspace, "longer.mkv", frames: 100)
+            try killAndResume("longer.mkv", "killed", kills: 4, [])
+        }
+
+        @Test(
+            .enabled(
+                if: ProcessInfo.processInfo.environment["VERGENCE_LONG_TESTS"] == "1", "long: set VERGENCE_LONG_TESTS=1"
+            ))
+        func thirtyKills() throws {
+            let workspace = try Self.shared.get()
+            try Self.makeFilm(workspace, "long.mkv", frames: 400)
+            try killAndResume("long.mkv", "long-killed", kills: 30, ["--smooth", "0.9"])
+        }
+
+        /// 2,000 frames take the memory of 200.
+        @Test(
+            .enabled(
+                if: ProcessInfo.processInfo.environment["VERGENCE_LONG_TESTS"] == "1", "long: set VERGENCE_LONG_TESTS=1"
+            ))
+        func memoryDoesNotGrowWithLength() throws {
+            let workspace = try Self.shared.get()
+            var peaks: [Int] = []
+            for frames in [200, 2000] {
+                try Self.makeFilm(workspace, "memory\(frames).mkv", frames: frames)
+                let running = try workspace.start([
+                    "predict", "memory\(frames).mkv", "--checkpoint", "run", "--threads", "1", "--output", "memory",
+                    "--film", "depth,sbs",
+                ])
+                var peak = 0
+                _ = running.poll(timeoutSeconds: 600) {
+                    let status =
+                        (try? String(contentsOfFile: "/proc/\(running.processIdentifier)/status", encoding: .utf8))
+                        ?? ""
+                    let line = status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
+                    peak = max(peak, line.flatMap { Int($0.filter(\.isNumber)) } ?? 0)
+                    return false
+                }
+                #expect(running.wait().exitCode == 0)
+                #expect(try times("memory/memory\(frames)_depth.mkv").count == frames)
+                #expect(try times("memory/memory\(frames)_depth.mkv") == times("memory\(frames).mkv"))
+                peaks.append(peak)
+            }
+            print("film output: peak of 200 frames \(peaks[0]) kB, of 2,000 frames \(peaks[1]) kB")
+            #expect(peaks[1] < peaks[0] + 8_000 && peaks[0] > 10_000, "\(peaks)")
+        }
+
+        @Test func refusals() throws {
+            let workspace = try Self.shared.get()
+            try workspace.write("no film", "broken.mkv")
+            try Self.ffmpeg(
+                workspace, ["-f", "lavfi", "-i", "sine=d=1", "-c:a", "aac", "sound.mkv"])
+            try Self.ffmpeg(
+                workspace,
+                ["-f", "lavfi", "-i", "mandelbrot=size=96x64:rate=25", "-frames:v", "40", "-c:v", "mpeg4", "flat.mkv"])
+            expectRefusal(try predict("--output", "no", input: "broken.mkv"), 65, "broken.mkv", "no film")
+            expectRefusal(try predict("--output", "no", input: "sound.mkv"), 65, "no video in it")
+            expectRefusal(try predict("--output", "no", input: "flat.mkv"), 65, "2D film")
+            expectRefusal(try predict("--output", "no", input: "none.mkv"), 66, "no such film")
+            expectRefusal(try predict("--output", "no", "--film", "dpeth"), 64, "did you mean 'depth'")
+            expectRefusal(try predict("--output", "no", "--smooth", "2"), 64, "0…0.95")
+            expectRefusal(try predict("--output", "no.mkv", "--film", "depth,sbs"), 64, "give a folder")
+            expectRefusal(try predict("--output", "no.avi"), 64, "end the name in .mkv")
+            expectRefusal(try predict("--output", "no", "--ply", "--calibration", "1,1"), 64, "for pictures")
+            expectRefusal(
+                try predict("--output", "no", "--film", "depth", input: "frames"), 64, "none of the inputs is a film")
+            expectRefusal(
+                try workspace.vergence("predict", "film.mkv", "--checkpoint", "data", "--output", "no"), 66,
+                "give a run")
+            let bare = try workspace.vergence(
+                ["predict", "film.mkv", "--checkpoint", "run", "--output", "no"],
+                environment: ["PATH": workspace.path("data")])
+            expectRefusal(bare, 66, "apt-get install ffmpeg")
+            #expect(!workspace.exists("no"))
+            // Sound that MP4 does not hold is found out before the work.
+            try Self.ffmpeg(
+                workspace,
+                ["-i", "film.mkv", "-map", "0:v", "-map", "0:a", "-c:v", "copy", "-c:a", "wavpack", "odd.mkv"])
+            expectRefusal(try predict("--output", "odd.mp4", input: "odd.mkv"), 64, "do not fit into mp4", "--no-audio")
+            #expect(try predict("--output", "odd.mp4", "--no-audio", input: "odd.mkv").exitCode == 0)
+            // What is there stays.
+            #expect(try predict("--output", "twice").exitCode == 0)
+            let before = workspace.files(below: "twice")
+            expectRefusal(try predict("--output", "twice"), 64, "exists; give --overwrite")
+            let resumed = try predict("--output", "twice", "--resume")
+            #expect(resumed.exitCode == 0 && resumed.output.contains("already there"))
+            #expect(workspace.files(below: "twice") == before)
+            #expect(try predict("--output", "twice", "--overwrite", "--smooth", "0").exitCode == 0)
+            #expect(workspace.files(below: "twice") != before)
+        }
+
+        @Test(.enabled(if: SmallDisk.isPossible, "file systems cannot be mounted here"))
+        func aFullDiskIsNamedAndTheFilmGoesOn() throws {
+            let workspace = try Self.shared.get()
+            try Self.makeFilm(workspace, "noisy.mkv", frames: 200)
+            let disk = try #require(SmallDisk(below: workspace.folder.path, megabytes: 1))
+            let options = ["--film", "gray16,sbs", "--segment-frames", "20", "--codec", "ffv1"]
+            let command = ["predict", "noisy.mkv", "--checkpoint", "run", "--threads", "1"] + options
+            let full = try workspace.vergence(command + ["--output", "small/out"])
+            expectRefusal(full, 74, "no space left", "free some space")
+            try FileManager.default.copyItem(atPath: disk.path + "/out", toPath: workspace.path("moved"))
+            #expect(try workspace.vergence(command + ["--output", "whole"]).exitCode == 0)
+            let resumed = try workspace.vergence(command + ["--output", "moved", "--resume"])
+            #expect(resumed.exitCode == 0, "\(resumed.errors)")
+            #expect(workspace.files(below: "moved") == workspace.files(below: "whole"))
+        }
+
+        /// Depth, points, sheets and error maps of pictures.
+        @Test func space() throws {
+            let workspace = try Self.shared.get()
+            let outcome = try workspace.vergence(
+                "predict", "frames", "--checkpoint", "run", "--output", "space", "--calibration", "250,0.065", "--ply",
+                "--contact-sheet", "--formats", "color,pfm,png16")
+            try #require(outcome.exitCode == 0, "\(outcome.errors)")
+            let disparity = try ImageFile.read(workspace.path("space/f01_disparity_left.pfm"))
+            let depth = try ImageFile.read(workspace.path("space/f01_depth_left.pfm"))
+            let pairs = disparity.withFloats { d in depth.withFloats { z in zip(Array(d), Array(z)).map { ($0, $1) } } }
+            #expect(pairs.allSatisfy { $0.0 > 0 ? abs($0.1 - 250 * 0.065 / $0.0) < 1e-4 * $0.1 : $0.1.isNaN })
+            let points = pairs.count { $0.0 > 0 && $0.1 <= 100 }
+            let ply = try #require(workspace.bytes("space/f01_points.ply"))
+            #expect(String(decoding: ply.prefix(200), as: UTF8.self).contains("element vertex \(points)\n"))
+            #expect(try ImageFile.read(workspace.path("space/contact-sheet-1.png")).height > 3 * 64)
+            expectRefusal(
+                try workspace.vergence("predict", "frames", "--checkpoint", "run", "--output", "x", "--ply"), 64,
+                "--calibration")
+            let measured = try workspace.vergence(
+                "evaluate", "data", "--checkpoint", "run", "--error-maps", "errors", "--json", "evaluation.json")
+            try #require(measured.exitCode == 0, "\(measured.errors)")
+            let maps = workspace.files(below: "errors").keys.filter { $0.hasSuffix("_error.png") }
+            #expect(maps.count == 4, "\(maps)")
+        }
+
+        /// Records that know their rig are measured in metres without being asked.
+        @Test func recordsWithCalibration() throws {
+            let workspace = try Self.shared.get()
+            let picture = PixelArray(
+                height: 48, width: 64, channels: 3, element: .uint8,
+                bytes: (0..<(48 * 64 * 3)).map { UInt8($0 * 7 & 255) })
+            try FileManager.default.createDirectory(
+                atPath: workspace.path("rig/scene"), withIntermediateDirectories: true)
+            for name in ["im0", "im1"] { try ImageFile.write(picture, to: workspace.path("rig/scene/\(name).png")) }
+            try ImageFile.write(
+                PixelArray(height: 48, width: 64, channels: 1, floats: [Float](repeating: 4, count: 48 * 64)),
+                to: workspace.path("rig/scene/disp0.pfm"))
+            try workspace.write(
+                "cam0=[100 0 32; 0 100 24; 0 0 1]\ncam1=[100 0 33; 0 100 24; 0 0 1]\ndoffs=1\nbaseline=200\n",
+                "rig/scene/calib.txt")
+            try #require(try workspace.shards("convert", "rig", "rigged", "--layout", "middlebury").exitCode == 0)
+            // f · b / (d + 1): the truth is 100 · 0.2 / 5 = 4 m; a disparity of 3 makes 5 m, a quarter too much.
+            for (constant, relative, colour) in [("4", 0.0, [49, 54, 149]), ("3", 0.25, [171, 217, 233])] {
+                let outcome = try workspace.vergence(
+                    "evaluate", "rigged", "--predictions", "constant:" + constant, "--error-maps", "rig-errors",
+                    "--json", "-")
+                try #require(outcome.exitCode == 0, "\(outcome.errors)")
+                let json = try #require(
+                    try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any])
+                let tables = try #require(json["tables"] as? [[String: Any]])
+                let depth = try #require(tables.first { ($0["title"] as? String)?.hasPrefix("depth") == true })
+                let values = (depth["rows"] as? [[String: Any]])?.first?["values"] as? [String: Any]
+                #expect(abs((values?["abs_rel"] as? Double ?? -1) - relative) < 1e-6, "\(values ?? [:])")
+                let files = workspace.files(below: "rig-errors").keys.filter { $0.hasSuffix(".png") }
+                let map = try ImageFile.read(workspace.path("rig-errors/\(try #require(files.first))"))
+                #expect(map.bytes.suffix(3).map(Int.init) == colour)
+            }
+        }
+
+        /// Every command of the document.
+        @Test func commandsOfTheDocument() throws {
+            let workspace = try Self.shared.get()
+            let path = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+                .appendingPathComponent("../../docs/films.md")
+            let text = try String(contentsOf: path, encoding: .utf8)
+            let section = try #require(text.range(of: "# Films out of films"))
+            let start = try #require(text.range(of: "```sh\n", range: section.upperBound..<text.endIndex))
+            let end = try #require(text.range(of: "```", range: start.upperBound..<text.endIndex))
+            let lines = text[start.upperBound..<end.lowerBound].split(separator: "\n")
+            #expect(lines.count == 7)
+            let folders = ["out", "raw", "metres", "small", "maps", "red-cyan.mp4"]
+            for folder in folders { try? FileManager.default.removeItem(atPath: workspace.path(folder)) }
+            for line in lines {
+                let outcome = try workspace.shell("export PATH=\"\(ProcessRunner.products):$PATH\"; " + line)
+                #expect(outcome.exitCode == 0, "\(line): \(outcome.errors)")
+            }
+            for folder in folders { #expect(workspace.exists(folder), "\(folder)") }
+            #expect(workspace.exists("out/film_depth.mkv") && workspace.exists("out/film_LRF_Full_SBS.mkv"))
+            #expect(try times("red-cyan.mp4").count == 30)
+        }
+    }
+}
