@@ -47,7 +47,8 @@ struct ExportCommand: ParsableCommand {
 
     private static func format(of path: String) throws -> Format {
         guard let format = Format.allCases.first(where: { path.lowercased().hasSuffix(".\($0.rawValue)") }) else {
-            throw Failure(.usage, "\(path): its ending does not say the format; give --format onnx or --format safetensors")
+            throw Failure(
+                .usage, "\(path): its ending does not say the format; give --format onnx or --format safetensors")
         }
         return format
     }

@@ -109,7 +109,8 @@ public struct ONNXExport {
         try translation.translate(
             results: Dictionary(graph.outputs.map { ($0.value, $0.name) }, uniquingKeysWith: { first, _ in first }))
         file = ONNXFile(
-            name: name, producerVersion: version, inputs: inputs.map { .init(name: $0.name, dimensions: $0.dimensions) },
+            name: name, producerVersion: version,
+            inputs: inputs.map { .init(name: $0.name, dimensions: $0.dimensions) },
             outputs: outputs.map { .init(name: $0.name, dimensions: $0.dimensions) },
             description: translation.description, metadata: [])
     }
@@ -123,7 +124,9 @@ public struct ONNXExport {
     /// - Throws: `Failure` (usage) if the network is too large for the format; `FileError`.
     public func write(path: String, parameters: FloatArena, statistics: FloatArena) throws {
         var places: [Graph.ValueID: UnsafePointer<Float>] = [:]
-        for parameter in graph.parameters { places[parameter.value] = UnsafePointer(parameters.base + parameter.offset) }
+        for parameter in graph.parameters {
+            places[parameter.value] = UnsafePointer(parameters.base + parameter.offset)
+        }
         for buffer in graph.buffers { places[buffer.value] = UnsafePointer(statistics.base + buffer.offset) }
         try file.write(path: path) { value in
             guard let place = places[value] else { preconditionFailure("value \(value.index) is not stored") }
@@ -176,7 +179,9 @@ public struct ONNXExport {
         }
         let eyes = Set(
             built.maps.compactMap { map in
-                built.graph.output(map.output).flatMap { built.graph.ancestors(of: [$0]).contains(value) ? map.eye : nil }
+                built.graph.output(map.output).flatMap {
+                    built.graph.ancestors(of: [$0]).contains(value) ? map.eye : nil
+                }
             })
         guard let eye = eyes.first, eyes.count == 1 else { return name }
         return "\(name[..<dot])_\(eye.rawValue)"
@@ -186,7 +191,8 @@ public struct ONNXExport {
         _ network: any Network, height: Int, width: Int, inputs: [Port], results: [Result], graph: Graph, origin: Origin
     ) -> [(key: String, value: String)] {
         var entries = [
-            ("model", network.name), ("settings", origin.settings.map { "\($0.name)=\($0.value)" }.joined(separator: " ")),
+            ("model", network.name),
+            ("settings", origin.settings.map { "\($0.name)=\($0.value)" }.joined(separator: " ")),
             ("version", origin.version), ("height", "\(height)"), ("width", "\(width)"),
             ("normalisation", "part of this file: give pictures as RGB in 0…1, channel first"),
         ]

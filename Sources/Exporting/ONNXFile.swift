@@ -61,7 +61,8 @@ struct ONNXFile {
         model.announce(7, byteCount: total)
         guard model.bytes.count + total < Self.byteLimit else {
             throw Failure(
-                .usage, "\(path): would take \(total) bytes, more than an ONNX file may have; choose --format safetensors")
+                .usage,
+                "\(path): would take \(total) bytes, more than an ONNX file may have; choose --format safetensors")
         }
         let writer = try AtomicFileWriter(path: path)
         try writer.write(model.bytes)

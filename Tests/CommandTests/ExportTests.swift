@@ -19,7 +19,9 @@ extension CommandTests {
             for text in ["width=4", "levels", "BatchNormalization", "statistics_step"] {
                 #expect(file.range(of: Data(text.utf8)) != nil, "\(text)")
             }
-            #expect(file.range(of: Data("optimizer".utf8)) == nil && file.range(of: Data(workspace.folder.path.utf8)) == nil)
+            #expect(
+                file.range(of: Data("optimizer".utf8)) == nil && file.range(of: Data(workspace.folder.path.utf8)) == nil
+            )
             let all = try workspace.vergence(
                 "export", "--checkpoint", Self.best, "--format", "onnx", "--outputs", "all", "--size", "48x64",
                 "--output", "other")
@@ -64,7 +66,8 @@ extension CommandTests {
                 ("runs/films", workspace.path("run")), ("films", workspace.path("data")),
                 ("Tests", Readers.repository + "/Tests"),
             ] {
-                try manager.createSymbolicLink(atPath: workspace.path("documented/" + name), withDestinationPath: target)
+                try manager.createSymbolicLink(
+                    atPath: workspace.path("documented/" + name), withDestinationPath: target)
             }
             for eye in ["left", "right"] {
                 try manager.createDirectory(
@@ -81,16 +84,19 @@ extension CommandTests {
                 let small = [
                     ("192x336", "32x48"), ("192, 336", "32, 48"), ("width=32", "width=4"), ("levels=32", "levels=8"),
                 ]
-                    .reduce(block) { $0.replacingOccurrences(of: $1.0, with: $1.1) }
+                .reduce(block) { $0.replacingOccurrences(of: $1.0, with: $1.1) }
                 switch language {
                 case "sh":
                     for line in small.split(separator: "\n") where !line.hasPrefix("Tests/Peers/readers") {
-                        if line.contains("mine.safetensors"), !manager.fileExists(atPath: workspace.path("documented/mine.safetensors")) {
+                        if line.contains("mine.safetensors"),
+                            !manager.fileExists(atPath: workspace.path("documented/mine.safetensors"))
+                        {
                             try manager.copyItem(
                                 atPath: workspace.path("documented/wnet.safetensors"),
                                 toPath: workspace.path("documented/mine.safetensors"))
                         }
-                        let command = line.replacingOccurrences(of: "vergence ", with: ProcessRunner.product("vergence") + " ")
+                        let command = line.replacingOccurrences(
+                            of: "vergence ", with: ProcessRunner.product("vergence") + " ")
                         let outcome = try ProcessRunner.run(
                             "/bin/sh", ["-c", command], in: workspace.path("documented"))
                         #expect(outcome.exitCode == 0, "\(line): \(outcome.errors)")
@@ -104,7 +110,8 @@ extension CommandTests {
                     }
                     let outcome = try ProcessRunner.run(
                         python, ["-B", "-c", small], in: workspace.path("documented"), timeoutSeconds: 120)
-                    #expect(outcome.exitCode == 0 && !outcome.errors.contains("Traceback"), "\(block)\n\(outcome.errors)")
+                    #expect(
+                        outcome.exitCode == 0 && !outcome.errors.contains("Traceback"), "\(block)\n\(outcome.errors)")
                     programs += 1
                 default: continue
                 }
@@ -193,7 +200,9 @@ extension CommandTests {
                 try #require(Readers.torchPython),
                 ["-B", Readers.repository + "/Tests/Peers/exchange.py", ProcessRunner.product("vergence"), "exchange"],
                 in: workspace.path("."), timeoutSeconds: 160)
-            #expect(outcome.exitCode == 0 && outcome.output.contains("networks agree"), "\(outcome.output)\(outcome.errors)")
+            #expect(
+                outcome.exitCode == 0 && outcome.output.contains("networks agree"), "\(outcome.output)\(outcome.errors)"
+            )
             #expect(!outcome.output.contains("\n0 networks"))
         }
     }

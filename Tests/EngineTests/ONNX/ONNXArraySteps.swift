@@ -28,13 +28,16 @@ extension ONNXStep {
         guard try integer("transB") == 1, x.shape.count == 2, weights.shape.count == 2, x.shape[1] == weights.shape[1]
         else { throw problem("\(x.shape) by \(weights.shape)") }
         let (rows, count, columns) = (x.shape[0], x.shape[1], weights.shape[0])
-        let bias = inputs.count > 2 ? try input(2) : Tensor(shape: [columns], floats: .init(repeating: 0, count: columns))
+        let bias =
+            inputs.count > 2 ? try input(2) : Tensor(shape: [columns], floats: .init(repeating: 0, count: columns))
         guard bias.shape == [columns] else { throw problem("bias \(bias.shape)") }
         var result: [Float] = []
         for row in 0..<rows {
             for column in 0..<columns {
                 var sum = Double(bias.floats[column])
-                for i in 0..<count { sum += Double(x.floats[row * count + i]) * Double(weights.floats[column * count + i]) }
+                for i in 0..<count {
+                    sum += Double(x.floats[row * count + i]) * Double(weights.floats[column * count + i])
+                }
                 result.append(Float(sum))
             }
         }

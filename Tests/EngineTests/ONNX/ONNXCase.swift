@@ -6,8 +6,8 @@ import Graphs
 import Kernels
 import Models
 import Operators
-import TestSupport
 import Tensors
+import TestSupport
 import Testing
 import Threads
 import Training
@@ -79,7 +79,8 @@ struct ONNXCase {
         let (height, width) = network.sampleSize
         let export = try ONNXExport(
             network, height: height, width: width, outputs: wanted,
-            origin: .init(settings: [("of", "this test")], version: "test", checkpoint: ["step": "3", "path": "secret"]))
+            origin: .init(
+                settings: [("of", "this test")], version: "test", checkpoint: ["step": "3", "path": "secret"]))
         try export.write(path: path, parameters: state.parameterArena, statistics: state.inferenceStatistics)
 
         let graph = try NetworkGraph(network, .inspection, batch: batch, height: height, width: width)
@@ -114,6 +115,13 @@ struct ONNXCase {
             for i in 0..<parameter.shape.count {
                 state.parameterArena.base[parameter.offset + i] += Float(random.uniform(UInt64(i), in: -0.2..<0.2))
             }
+        }
+        // A reciprocal has to be positive, or the map is the far end everywhere and says nothing.
+        let isReciprocal = network.fields.contains { field in
+            if case .reciprocal = field.encoding { true } else { false }
+        }
+        if isReciprocal, let bias = state.parameters.last(where: { $0.name.hasSuffix(".bias") }) {
+            for i in 0..<bias.shape.count { state.parameterArena.base[bias.offset + i] = 5 }
         }
         for slot in state.statisticSlots {
             let random = CounterRandom(10, slot.name)

@@ -13,7 +13,9 @@ struct ONNXEvaluator {
         for node in model.nodes {
             let arguments = try node.inputs.map { name -> Tensor? in
                 if name.isEmpty { return nil }
-                guard let value = values[name] else { throw Problem(description: "\(node.name): \(name) is not there yet") }
+                guard let value = values[name] else {
+                    throw Problem(description: "\(node.name): \(name) is not there yet")
+                }
                 return value
             }
             let results = try ONNXStep(node: node, inputs: arguments).run()

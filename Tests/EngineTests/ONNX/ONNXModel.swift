@@ -69,7 +69,9 @@ struct ONNXModel {
                     if inner.number == 1 { key = try inner.text }
                     if inner.number == 2 { value = try inner.text }
                 }
-                guard metadata.updateValue(value, forKey: key) == nil else { throw Problem(description: "\(key) twice") }
+                guard metadata.updateValue(value, forKey: key) == nil else {
+                    throw Problem(description: "\(key) twice")
+                }
             case 3: break
             default: throw Problem(description: "model: field \(field.number)")
             }
@@ -168,7 +170,9 @@ struct ONNXModel {
                     guard tensor.number == 2 else { continue }
                     for dimension in try fields(tensor.bytes) {
                         let entry = try fields(dimension.bytes)
-                        guard entry.count == 1 else { throw Problem(description: "a dimension of \(entry.count) fields") }
+                        guard entry.count == 1 else {
+                            throw Problem(description: "a dimension of \(entry.count) fields")
+                        }
                         port.shape.append(entry[0].number == 1 ? try entry[0].integer : nil)
                     }
                 }

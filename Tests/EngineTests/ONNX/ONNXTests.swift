@@ -17,7 +17,8 @@ import Testing
     static let expressible = Examples.all.enumerated().filter { $0.element.operation is any ONNXExpressible }
 
     /// Every network in small, with every choice that changes its layers.
-    static let networks: [(name: String, settings: [(name: String, value: String)])] = NetworkRegistry.all.flatMap { type in
+    static let networks: [(name: String, settings: [(name: String, value: String)])] = NetworkRegistry.all.flatMap {
+        type in
         let small = [
             "wnet": [("width", "4"), ("levels", "8")],
             "deep3d": [("width", "4"), ("fc", "12"), ("input-height", "64"), ("input-width", "96")],
