@@ -59,7 +59,7 @@ let package = Package(
         .target(name: "Optimizers", dependencies: ["Basics", "Tensors", "Kernels", "Threads"]),
         // Level 5, 6
         .target(name: "Operators", dependencies: ["Basics", "Graphs", "Execution", "Kernels", "Tensors"]),
-        .target(name: "Models", dependencies: ["Basics", "Tensors", "Graphs", "Operators"]),
+        .target(name: "Models", dependencies: ["Basics", "Tensors", "Graphs", "Kernels", "Operators"]),
         // Level 7
         .target(
             name: "Training",
@@ -107,7 +107,7 @@ let package = Package(
             name: "EngineTests",
             dependencies: [
                 "Basics", "Tensors", "Graphs", "Execution", "Operators", "Models", "Kernels", "Optimizers", "Threads",
-                "Metrics", "Training", "CAllocationCounter",
+                "Metrics", "Training", "Checkpoints", "TestSupport", "CAllocationCounter",
             ],
             resources: [.copy("Fixtures")]),
         .testTarget(

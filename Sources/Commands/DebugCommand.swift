@@ -205,8 +205,8 @@ struct GraphCommand: ParsableCommand {
     enum Purpose: String, CaseIterable, ExpressibleByArgument { case training, calibration, evaluation, prediction }
 
     @OptionGroup var model: ModelOptions
-    @Option(help: "Height x width.")
-    var size = PixelSize(height: 192, width: 336)
+    @Option(help: "Height x width. (default: the network's only size, or 192x336)")
+    var size: PixelSize?
     @Option(help: "Samples.")
     var batch = 1
     @Option(help: "training (with gradients), calibration, evaluation or prediction.")
@@ -227,8 +227,9 @@ struct GraphCommand: ParsableCommand {
             case .prediction: .prediction
             }
         guard batch > 0 else { throw Failure(.usage, "--batch \(batch): give at least 1") }
-        let built = try NetworkGraph(
-            model.network(), purpose, batch: batch, height: size.height, width: size.width)
+        let network = try model.network()
+        let own = size.map { ($0.height, $0.width) } ?? network.fixedSize ?? (192, 336)
+        let built = try NetworkGraph(network, purpose, batch: batch, height: own.0, width: own.1)
         let graph = built.graph
         if let svg {
             try AtomicFileWriter.write(GraphPicture(graph).svg(), to: svg)

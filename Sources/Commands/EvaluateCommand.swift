@@ -41,6 +41,8 @@ struct EvaluateCommand: ParsableCommand {
     var settings: [String] = []
     @Option(help: "Height x width at which the network runs. (default: that of its training)")
     var size: PixelSize?
+    @Flag(help: "Average each map with that of the mirrored picture.")
+    var flip = false
     @Option(help: "Pixels that count: \(Crop.allCases.map(\.rawValue).joined(separator: ", ")).")
     var crop: Crop = .none
     @Option(help: "Largest depth in metres.")
@@ -85,8 +87,11 @@ struct EvaluateCommand: ParsableCommand {
                 path: checkpoint, model: model, settings: settings.map(ModelOptions.pair))
             for remark in trained.remarks { Console.warn("\(checkpoint): \(remark)") }
             return .network(
-                try Predictor(trained, size: size.map { ($0.height, $0.width) }, kernels: machine.kernels()))
+                try Predictor(
+                    trained, size: size.map { ($0.height, $0.width) }, averagesMirrored: flip,
+                    kernels: machine.kernels()))
         case (nil, let predictions?):
+            if flip { throw Failure(.usage, "--flip needs a network; give --checkpoint, or leave --flip out") }
             if predictions.hasPrefix("constant:") {
                 guard let value = Double(predictions.dropFirst("constant:".count)), value.isFinite else {
                     throw Failure(.usage, "--predictions \(predictions): write constant:D, e.g. constant:32")
@@ -153,7 +158,7 @@ struct EvaluateCommand: ParsableCommand {
         }
         return [
             "records": report.recordCount, "crop": crop.rawValue, "cap_metres": cap,
-            "averaging": "mean over images of per-image values",
+            "flip": flip, "averaging": "mean over images of per-image values",
             "tables": report.tables.map { table in
                 [
                     "title": table.title, "images": table.imageCount,

@@ -11,15 +11,17 @@ struct PredictCommand: ParsableCommand {
         commandName: "predict", abstract: "Makes disparity maps of stereo pictures.",
         discussion: """
             Inputs are pictures that hold both views, folders of such pictures, or folders with left/ and right/ in them. A \
-            network that reads one picture takes pictures and folders of pictures; one that reads others takes folders with \
-            one folder for each field, such as image/ and background/.
+            network that reads one picture takes pictures and folders of pictures (of packed views with --layout); one that \
+            reads others takes folders with one folder for each field, such as image/ and background/.
             Maps are named by the eye whose pixels they are, in pixels of the picture's own width, positive = nearer:
               KEY_disparity_left.png     colours, blue far, red near
               KEY_disparity_left_16.png  (d + 128) · 256 in 16 bits: signed disparities survive
               KEY_disparity_left.pfm     float32; also .npy
               KEY_depth.png, .pfm, .npy  metres; KEY_depth_16.png: metres · 256, 0 = unknown
               KEY_mask.png, .pfm, .npy   probability, 0…255 in the picture
-              KEY_right_rebuilt.png      the right view as the network rebuilds it from the left one
+              KEY_right_rebuilt.png      the right view as the network rebuilds it from the left one, at the picture's size
+              KEY_sbs.png                left and right view side by side, if the network makes one from the other alone
+              KEY_anaglyph.png           the same for red-cyan glasses
             Example: vergence predict frames --layout side-by-side --checkpoint run/checkpoints/best.safetensors --output maps
             """)
 
@@ -29,7 +31,7 @@ struct PredictCommand: ParsableCommand {
         case folders
     }
 
-    enum Format: String, CaseIterable { case color, png16, pfm, npy, views }
+    enum Format: String, CaseIterable { case color, png16, pfm, npy, views, sbs, anaglyph }
 
     @Argument(help: ArgumentHelp("Pictures or folders.", valueName: "input"))
     var inputs: [String]
@@ -42,8 +44,10 @@ struct PredictCommand: ParsableCommand {
     var swapEyes = false
     @Option(help: "Height x width at which the network runs. (default: that of its training)")
     var size: PixelSize?
+    @Flag(help: "Average each map with that of the mirrored picture: better depth in twice the time.")
+    var flip = false
     @Option(help: "What to write: \(Format.allCases.map(\.rawValue).joined(separator: ",")); commas between.")
-    var formats = "color,png16,pfm,views"
+    var formats = "color,png16,pfm,views,sbs,anaglyph"
     @Option(help: "Disparities of the colour map's ends, LOW:HIGH; without it each map has its own.")
     var range: String?
     @OptionGroup var machine: MachineOptions
@@ -61,7 +65,7 @@ struct PredictCommand: ParsableCommand {
         }
         let fixedRange = try range.map(parseRange)
         let predictor = try Predictor(
-            network.load(), size: size.map { ($0.height, $0.width) }, kernels: machine.kernels())
+            network.load(), size: size.map { ($0.height, $0.width) }, averagesMirrored: flip, kernels: machine.kernels())
         let fields = predictor.network.inputs.map(\.name)
         let items = try inputs.flatMap { try self.items(of: $0, fields: fields) }
         var keys: Set<String> = []
@@ -71,22 +75,24 @@ struct PredictCommand: ParsableCommand {
         }
         let reporter = ProgressReporter(task: "predict", unit: "picture", items: "pictures", total: items.count)
         defer { reporter.finish() }
-        var error = 0.0
+        var (error, measured) = (0.0, 0)
         for (number, item) in items.enumerated() {
             let record = try item.load()
             let prediction = try predictor.predict(record)
             // Not before something goes into it.
             if number == 0 { try Files.createFolder(output) }
             try write(prediction, key: item.key, chosen, fixedRange)
-            error += prediction.errors.map(\.value).reduce(0, +) / Double(max(1, prediction.errors.count))
+            try writeStereo(prediction, of: record, for: predictor.network, chosen)
+            if !prediction.errors.isEmpty {
+                error += prediction.errors.map(\.value).reduce(0, +) / Double(prediction.errors.count)
+                measured += 1
+            }
             reporter.update(position: number + 1)
         }
         reporter.finish()
-        let hasViews = predictor.maps.contains { $0.kind == .view }
         let quality =
-            hasViews
-            ? ", mean absolute error of the rebuilt views \(ProgressFormat.loss(error / Double(max(1, items.count))))"
-            : ""
+            measured > 0
+            ? ", mean absolute error of the rebuilt views \(ProgressFormat.loss(error / Double(measured)))" : ""
         print(
             "\(items.count) picture\(items.count == 1 ? "" : "s") at \(predictor.height)x\(predictor.width)\(quality); "
                 + "maps in \(output)")
@@ -103,8 +109,12 @@ struct PredictCommand: ParsableCommand {
     /// - Parameter fields: what the network reads.
     private func items(of input: String, fields: [String]) throws -> [FrameItem] {
         guard Files.exists(input) else { throw Failure(.missingInput, "\(input): no such picture or folder") }
-        if Set(fields) != [FieldName.left, FieldName.right] {
-            guard layout == nil || (layout == .folders) == (fields.count > 1) else {
+        // Packed views are a picture too, for a network that reads the left one.
+        let hasViews = Files.isFolder(input + "/left") && Files.isFolder(input + "/right")
+        let takesViews =
+            Set(fields) == [FieldName.left, FieldName.right] || fields == [FieldName.left] && (layout != nil || hasViews)
+        if !takesViews {
+            guard layout == nil || layout == .folders && fields.count > 1 else {
                 throw Failure(
                     .usage, "--layout \(layout?.rawValue ?? ""): the network reads \(fields.joined(separator: " and ")), "
                         + "no packed views; leave --layout out")
@@ -112,8 +122,7 @@ struct PredictCommand: ParsableCommand {
             return try PictureFolders(root: input, fields: fields).items()
         }
         if Files.isFolder(input) {
-            let hasFolders = Files.isFolder(input + "/left") && Files.isFolder(input + "/right")
-            switch layout ?? (hasFolders ? .folders : .sideBySide) {
+            switch layout ?? (hasViews ? .folders : .sideBySide) {
             case .folders: return try FolderPairs(root: input, isSwapped: swapEyes).items()
             case .sideBySide: return try PackedFrames(root: input, packing: .sideBySide, isSwapped: swapEyes).items()
             case .topBottom: return try PackedFrames(root: input, packing: .topBottom, isSwapped: swapEyes).items()
@@ -155,7 +164,7 @@ struct PredictCommand: ParsableCommand {
                 case .png16: try ImageFile.write(MapFiles.png16(map, kind), to: name + "_16.png")
                 case .pfm: try ImageFile.write(map, to: name + ".pfm")
                 case .npy: try ImageFile.write(map, to: name + ".npy")
-                case .views: break
+                case .views, .sbs, .anaglyph: break
                 }
             }
         }
@@ -163,6 +172,25 @@ struct PredictCommand: ParsableCommand {
             for (eye, picture) in prediction.reconstructions {
                 try ImageFile.write(picture, to: "\(base)_\(eye.rawValue)_rebuilt.png")
             }
+        }
+    }
+
+    /// Both views as one picture, where the network makes one of them from the other alone.
+    private func writeStereo(
+        _ prediction: Predictor.Prediction, of record: Record, for network: any Network, _ formats: [Format]
+    ) throws {
+        guard network.inputs.count == 1, let made = prediction.reconstructions.first,
+            let source = network.inputs[0].streamed.candidates.lazy.compactMap({ record[$0] }).first
+        else { return }
+        let other = ContactSheet.displayable(source)
+        let (left, right) = made.eye == .right ? (other, made.picture) : (made.picture, other)
+        if formats.contains(.sbs) {
+            try ImageFile.write(
+                StereoPictures.sideBySide(left: left, right: right), to: "\(output)/\(record.key)_sbs.png")
+        }
+        if formats.contains(.anaglyph) {
+            try ImageFile.write(
+                StereoPictures.anaglyph(left: left, right: right), to: "\(output)/\(record.key)_anaglyph.png")
         }
     }
 }

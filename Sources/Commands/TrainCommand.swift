@@ -62,6 +62,7 @@ struct TrainCommand: ParsableCommand {
             help: ArgumentHelp("A setting of the network; may be given several times.", valueName: "name=value"))
         var settings: [String] = []
         @Option(help: help("size")) var size: String?
+        @Option(name: .customLong("init"), help: help("init")) var initialWeights: String?
     }
 
     struct LengthOptions: ParsableArguments {
@@ -215,7 +216,10 @@ struct TrainCommand: ParsableCommand {
         if let config { try ConfigurationFile.apply(config, to: &configuration) }
         var given = length.given + optimizer.given + augmentation.given + records.given
         if data != nil, !mixed.isEmpty { throw Failure(.usage, "give DATA or --data FOLDER:WEIGHT, not both") }
-        given += [("data", data ?? (mixed.isEmpty ? nil : mixed.joined(separator: ","))), ("run", runFolder), ("model", model.model), ("size", model.size)]
+        given += [
+            ("data", data ?? (mixed.isEmpty ? nil : mixed.joined(separator: ","))), ("run", runFolder),
+            ("model", model.model), ("size", model.size), ("init", model.initialWeights),
+        ]
         for (name, value) in given {
             if let value { try configuration.set(name, to: value, place: "--\(name)") }
         }

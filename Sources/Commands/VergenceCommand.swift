@@ -20,7 +20,9 @@ public struct VergenceCommand: ParsableCommand {
         groupedSubcommands: [
             CommandGroup(
                 name: "Training",
-                subcommands: [TrainCommand.self, LaunchCommand.self, RecipeCommand.self, ReportCommand.self]),
+                subcommands: [
+                    TrainCommand.self, LaunchCommand.self, RecipeCommand.self, ImportCommand.self, ReportCommand.self,
+                ]),
             CommandGroup(
                 name: "Using", subcommands: [PredictCommand.self, EvaluateCommand.self, ExportCommand.self]),
             CommandGroup(

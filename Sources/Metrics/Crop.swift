@@ -8,10 +8,14 @@ public enum Crop: String, Sendable, CaseIterable {
     case eigen
     /// Rows 45..<471 and columns 41..<601 of a 480x640 map, as AdaBins and BTS do for NYU; other sizes in proportion.
     case nyu
+    /// Rows 20...459 and columns 24...615 of a 480x640 map, Eigen's crop for NYU as DenseDepth's test archive has it; other
+    /// sizes in proportion.
+    case nyuEigen = "nyu-eigen"
 
     /// Rows and columns that are kept. Fractions are truncated, as the reference evaluations do.
     ///
-    /// **Source:** `evaluation_utils.py` of Monodepth, `evaluate_depth.py` of Monodepth2.
+    /// **Source:** `evaluation_utils.py` of Monodepth, `evaluate_depth.py` of Monodepth2, `utils.py` of DenseDepth (whose
+    /// last rows and columns count).
     public func region(height: Int, width: Int) -> (rows: Range<Int>, columns: Range<Int>) {
         func part(_ from: Double, _ to: Double, _ size: Int) -> Range<Int> {
             Int(from * Double(size))..<Int(to * Double(size))
@@ -25,6 +29,8 @@ public enum Crop: String, Sendable, CaseIterable {
             return (part(0.3324324, 0.91351351, height), part(0.0359477, 0.96405229, width))
         case .nyu:
             return (45 * height / 480..<471 * height / 480, 41 * width / 640..<601 * width / 640)
+        case .nyuEigen:
+            return (20 * height / 480..<460 * height / 480, 24 * width / 640..<616 * width / 640)
         }
     }
 }

@@ -27,7 +27,7 @@ public enum FieldEncoding: Sendable, Hashable {
             (value * scale - Self.entry(mean, channel)) / Self.entry(deviation, channel)
         case .logarithm(let unit): Float(log(Double(value))) / unit
         case .reciprocal(let numerator, let range):
-            numerator / min(max(value, range.lowerBound), range.upperBound)
+            value > 0 ? numerator / min(max(value, range.lowerBound), range.upperBound) : .nan
         }
     }
 

@@ -20,6 +20,8 @@ public protocol Network: Sendable {
     var fixedSize: (height: Int, width: Int)? { get }
     /// Fields of the records: what the layers read, what the loss reads, what measurements read.
     var fields: [NetworkField] { get }
+    /// Names that its tensors have in files of others, for `--init`.
+    var nameMaps: [NameMap] { get }
     /// How it is trained where the user says nothing else.
     var recipe: Recipe { get }
     /// The layers and the loss. It has to declare the same parameters whatever the builder's mode.
@@ -31,6 +33,7 @@ extension Network {
     public var sizeMultiple: Int { 1 }
     public var fixedSize: (height: Int, width: Int)? { nil }
     public var recipe: Recipe { .standard }
+    public var nameMaps: [NameMap] { [] }
 
     /// What the layers read.
     public var inputs: [NetworkField] { fields.filter { $0.role == .input } }
@@ -62,7 +65,9 @@ extension Network {
 
 /// All networks by name.
 public enum NetworkRegistry {
-    public static let all: [any Network.Type] = [WNet.self, MaskNet3.self]
+    public static let all: [any Network.Type] = [
+        WNet.self, Deep3D.self, MaskNet3.self, DepthMaskNet8.self, EigenCoarse.self, EigenFine.self, DenseDepth.self,
+    ]
 
     /// - Throws: `SettingError` if there is no such network or a setting is unknown, of the wrong type or out of range.
     public static func make(_ name: String, settings values: [(name: String, value: String)]) throws -> any Network {

@@ -72,7 +72,7 @@ public struct NetworkGraph: Sendable {
         case .inspection:
             for (name, value) in result.outputs { builder.output(name, value) }
         case .prediction:
-            let wanted = Set(result.maps.map(\.output))
+            let wanted = Set(result.maps.map(\.output) + result.maps.compactMap(\.rendering?.probability))
             for (name, value) in result.outputs where wanted.contains(name) { builder.output(name, value) }
         }
         let plain = try builder.build()

@@ -1,7 +1,44 @@
 import Graphs
+import Kernels
 
 /// One of the two views of a stereo pair.
 public enum Eye: String, Sendable { case left, right }
+
+/// How a view follows from another picture and a distribution over shifts, so that it can be made at the size of the picture.
+public struct ViewRendering: Sendable, Hashable {
+    /// Whole pixels of the network's input: channel `emptyChannels` + k stands for the shift first + k · step.
+    public struct Shifts: Sendable, Hashable {
+        public let first: Int
+        /// +1 or −1.
+        public let step: Int
+        public let count: Int
+        /// Channels in front that show nothing.
+        public let emptyChannels: Int
+        public let border: SelectionBorder
+
+        public init(first: Int, step: Int, count: Int, emptyChannels: Int, border: SelectionBorder) {
+            self.first = first
+            self.step = step
+            self.count = count
+            self.emptyChannels = emptyChannels
+            self.border = border
+        }
+
+        public var all: [Int] { (0..<count).map { first + $0 * step } }
+    }
+
+    /// Name of the output with the distribution, [N, H, W, emptyChannels + count].
+    public let probability: String
+    /// The field whose picture is shifted.
+    public let source: String
+    public let shifts: Shifts
+
+    public init(probability: String, source: String, shifts: Shifts) {
+        self.probability = probability
+        self.source = source
+        self.shifts = shifts
+    }
+}
 
 /// What a network computes.
 public struct NetworkResult {
@@ -31,10 +68,12 @@ public struct NetworkResult {
         public let encoding: FieldEncoding
         /// Pixels of the network's input on each side that the map leaves out.
         public let margin: Int
+        /// How a view is made at another size than the network's; nil: as it is, enlarged.
+        public let rendering: ViewRendering?
 
         public init(
             _ kind: Kind, of eye: Eye? = nil, _ output: String, truth: String?, encoding: FieldEncoding = .plain,
-            margin: Int = 0
+            margin: Int = 0, rendering: ViewRendering? = nil
         ) {
             self.kind = kind
             self.eye = eye
@@ -42,6 +81,7 @@ public struct NetworkResult {
             self.truth = truth
             self.encoding = encoding
             self.margin = margin
+            self.rendering = rendering
         }
 
         public static func disparity(of eye: Eye, _ output: String, truth: String? = nil) -> Map {
@@ -49,8 +89,10 @@ public struct NetworkResult {
         }
 
         /// A view that the network rebuilds, measured against the field of that name.
-        public static func view(of eye: Eye, _ output: String, encoding: FieldEncoding = .plain) -> Map {
-            .init(.view, of: eye, output, truth: eye.rawValue, encoding: encoding)
+        public static func view(
+            of eye: Eye, _ output: String, encoding: FieldEncoding = .plain, rendering: ViewRendering? = nil
+        ) -> Map {
+            .init(.view, of: eye, output, truth: eye.rawValue, encoding: encoding, rendering: rendering)
         }
 
         /// `disparity_left`, `right_rebuilt`, `depth`, `mask`: in names of files.

@@ -23,7 +23,11 @@ extension Evaluation {
                 title: "depth, cap \(options.capMetres) m, crop \(options.crop.rawValue)"
                     + (options.scalesByMedian ? ", median-scaled" : ""),
                 imageCount: network.imageCount,
-                rows: [Evaluation.row(source, network), Evaluation.row("best constant", constant)])
+                rows: [
+                    Evaluation.row(source, network),
+                    Row(name: source + ", all pixels alike", values: Array(zip(DepthSums.names, network.pooled.values))),
+                    Evaluation.row("best constant", constant),
+                ])
         }
     }
 

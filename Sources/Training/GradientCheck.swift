@@ -42,7 +42,15 @@ public enum GradientCheck {
         state.initialize(seed: seed)
         let engine = LaneEngine(network: graph, state: state, kernels: kernels)
         for (index, field) in network.graphFields.enumerated() {
-            if let view = engine.executor.input(field.name) { fill(view, seed: seed, shift: index) }
+            if let view = engine.executor.input(field.name) {
+                fill(view, seed: seed, shift: index)
+                // Pictures of the range that the layers know.
+                if case .standardized = field.encoding {
+                    for i in 0..<view.count {
+                        view.base[i] = field.encoding.encoded(view.base[i], channel: i % field.channels)
+                    }
+                }
+            }
             // Some places are unknown.
             if field.hasMask, let known = engine.executor.input(field.knownName) {
                 for i in 0..<known.count { known.base[i] = i % 7 == 0 ? 0 : 1 }

@@ -50,7 +50,9 @@ struct NetworkFeed {
                 view.base.update(from: base, count: source.count)
             case .standardized, .logarithm, .reciprocal:
                 for i in 0..<source.count {
-                    view.base[i] = field.encoding.encoded(base[i], channel: i % field.channels)
+                    view.base[i] =
+                        field.encoding.isKnown(base[i])
+                        ? field.encoding.encoded(base[i], channel: i % field.channels) : .nan
                 }
             }
             if field.hasMask {

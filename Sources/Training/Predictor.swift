@@ -36,18 +36,34 @@ public final class Predictor {
     public let height: Int
     public let width: Int
     public let network: any Network
+    /// Whether maps are means of the picture's own and of its mirror image's, mirrored back.
+    public let averagesMirrored: Bool
     private let graph: NetworkGraph
     private let executor: Executor
+    private let kernels: KernelContext
 
-    /// - Parameter size: the size at which the network runs: nil is what it was trained on.
-    /// - Throws: `Failure` (usage) if no size is known, (bad data) if it does not fit the network.
-    public init(_ trained: TrainedNetwork, size: (height: Int, width: Int)?, kernels: KernelContext) throws {
+    /// - Parameters:
+    ///   - size: the size at which the network runs: nil is what it was trained on.
+    ///   - averagesMirrored: whether to look at each picture in a mirror as well, at twice the time.
+    /// - Throws: `Failure` (usage) if no size is known or the network's maps cannot be mirrored, (bad data) if the size
+    ///   does not fit the network.
+    public init(
+        _ trained: TrainedNetwork, size: (height: Int, width: Int)?, averagesMirrored: Bool = false,
+        kernels: KernelContext
+    ) throws {
         guard let size = size ?? trained.network.fixedSize ?? trained.trainingSize else {
             throw Failure(.usage, "the weights do not say at which size they were trained; give --size HxW")
         }
         (height, width) = size
         network = trained.network
+        self.averagesMirrored = averagesMirrored
+        self.kernels = kernels
         graph = try NetworkGraph(trained.network, .prediction, batch: 1, height: size.height, width: size.width)
+        if averagesMirrored, let map = graph.maps.first(where: { $0.eye != nil || $0.kind == .view }) {
+            throw Failure(
+                .usage,
+                "--flip: the mirror image of \(map.name) is another map; leave --flip out for \(trained.network.name)")
+        }
         executor = Executor(
             graph.graph,
             memory: .inference(parameters: trained.state.parameterArena, statistics: trained.state.inferenceStatistics, areConstant: true),
@@ -60,6 +76,72 @@ public final class Predictor {
     /// - Parameter record: holds the fields that the network reads, uint8 or uint16, 1 or 3 channels, all of one size.
     /// - Throws: `Failure` (bad data) naming the record.
     public func predict(_ record: Record) throws -> Prediction {
+        let own = try fill(from: record, isMirrored: false)
+        executor.run(.deterministic)
+        var values = decodedMaps()
+        if averagesMirrored {
+            _ = try fill(from: record, isMirrored: true)
+            executor.run(.deterministic)
+            values = zip(values, decodedMaps()).map { Self.mean($0, mirrored: $1) }
+        }
+
+        var maps: [PredictedMap] = []
+        var reconstructions: [(eye: Eye, picture: PixelArray)] = []
+        var errors: [(eye: Eye, value: Double)] = []
+        for found in values {
+            let map = found.map
+            if map.kind != .view {
+                maps.append(PredictedMap(map: map, array: enlarged(found, own)))
+                continue
+            }
+            // Networks that make pictures make them for one eye of a pair.
+            guard let eye = map.eye else { continue }
+            let values = found.values
+            if let rendered = try rendered(map, record, own) {
+                reconstructions.append((eye, Self.picture(rendered, own.height, own.width)))
+            } else {
+                let picture = Self.picture(values, found.height, found.width)
+                reconstructions.append((eye, Resizing.area(picture, height: own.height, width: own.width)))
+            }
+            if let target = try target(map, record), target.count == values.count {
+                let sum = (0..<values.count).reduce(0.0) { $0 + abs(Double(values[$1]) - Double(target[$1])) }
+                errors.append((eye, sum / Double(values.count)))
+            }
+        }
+        return Prediction(maps: maps, reconstructions: reconstructions, errors: errors)
+    }
+
+    /// A map at the network's own size, in the units of records.
+    private struct DecodedMap {
+        let map: NetworkResult.Map
+        let height: Int
+        let width: Int
+        var values: [Float]
+    }
+
+    private func decodedMaps() -> [DecodedMap] {
+        graph.maps.compactMap { map in
+            executor.output(map.output).map {
+                DecodedMap(map: map, height: $0.shape[1], width: $0.shape[2], values: map.decoded($0))
+            }
+        }
+    }
+
+    /// The mean of a map and of one that was made in the mirror.
+    private static func mean(_ own: DecodedMap, mirrored: DecodedMap) -> DecodedMap {
+        var result = own
+        for row in 0..<own.height {
+            let (first, last) = (row * own.width, (row + 1) * own.width - 1)
+            for x in 0..<own.width {
+                result.values[first + x] = 0.5 * (own.values[first + x] + mirrored.values[last - x])
+            }
+        }
+        return result
+    }
+
+    /// Writes a record's pictures into the network's inputs.
+    /// - Returns: the pictures' own size.
+    private func fill(from record: Record, isMirrored: Bool) throws -> (height: Int, width: Int) {
         var own: (height: Int, width: Int)?
         for input in network.inputs {
             guard let picture = input.streamed.candidates.lazy.compactMap({ record[$0] }).first else {
@@ -76,42 +158,49 @@ public final class Predictor {
             }
             own = (picture.height, picture.width)
             guard let view = executor.input(input.name) else { continue }
-            try fill(view, input, with: picture, record)
+            var values = try floats(of: picture, input.name, record, height: height, width: width)
+            if isMirrored { mirror(&values) }
+            values.withUnsafeBufferPointer { NetworkFeed.encode($0, input, into: view, known: nil) }
         }
         guard let own else { preconditionFailure("a network without inputs") }
-        executor.run(.deterministic)
+        return own
+    }
 
-        var maps: [PredictedMap] = []
-        var reconstructions: [(eye: Eye, picture: PixelArray)] = []
-        var errors: [(eye: Eye, value: Double)] = []
-        for map in graph.maps {
-            guard let view = executor.output(map.output) else { continue }
-            if map.kind != .view {
-                maps.append(PredictedMap(map: map, array: enlarged(map, view, own)))
-                continue
-            }
-            // Networks that make pictures make them for one eye of a pair.
-            guard let eye = map.eye else { continue }
-            let values = map.decoded(view)
-            let picture = PixelArray(
-                height: view.shape[1], width: view.shape[2], channels: 3, element: .uint8,
-                bytes: values.map { UInt8(max(0, min(255, $0 * 255 + 0.5))) })
-            reconstructions.append((eye, Resizing.area(picture, height: own.height, width: own.width)))
-            if let target = try target(map, record), target.count == values.count {
-                let sum = (0..<values.count).reduce(0.0) { $0 + abs(Double(values[$1]) - Double(target[$1])) }
-                errors.append((eye, sum / Double(values.count)))
+    /// Left and right of a picture at the network's size.
+    private func mirror(_ values: inout [Float]) {
+        for row in 0..<height {
+            for x in 0..<(width / 2) {
+                let (near, far) = (3 * (row * width + x), 3 * (row * width + width - 1 - x))
+                for channel in 0..<3 { values.swapAt(near + channel, far + channel) }
             }
         }
-        return Prediction(maps: maps, reconstructions: reconstructions, errors: errors)
     }
 
-    private func fill(_ view: TensorView, _ field: NetworkField, with picture: PixelArray, _ record: Record) throws {
-        let values = try floats(of: picture, field.name, record)
-        values.withUnsafeBufferPointer { NetworkFeed.encode($0, field, into: view, known: nil) }
+    private static func picture(_ values: [Float], _ height: Int, _ width: Int) -> PixelArray {
+        PixelArray(
+            height: height, width: width, channels: 3, element: .uint8,
+            bytes: values.map { UInt8(max(0, min(255, $0 * 255 + 0.5))) })
     }
 
-    /// A picture at the network's size, 0…1.
-    private func floats(of picture: PixelArray, _ name: String, _ record: Record) throws -> [Float] {
+    /// A view at the size of the picture that it follows from, where that is larger than the network's.
+    private func rendered(
+        _ map: NetworkResult.Map, _ record: Record, _ own: (height: Int, width: Int)
+    ) throws -> [Float]? {
+        guard let rendering = map.rendering, own != (height, width), own.height >= height, own.width >= width,
+            let probability = executor.output(rendering.probability),
+            let field = network.inputs.first(where: { $0.name == rendering.source }),
+            let picture = field.streamed.candidates.lazy.compactMap({ record[$0] }).first
+        else { return nil }
+        return ViewRenderer.render(
+            rendering.shifts, probability: probability,
+            source: try floats(of: picture, field.name, record, height: own.height, width: own.width),
+            height: own.height, width: own.width, pool: kernels.pool)
+    }
+
+    /// A picture at another size, 0…1.
+    private func floats(
+        of picture: PixelArray, _ name: String, _ record: Record, height: Int, width: Int
+    ) throws -> [Float] {
         guard picture.element != .float32, picture.channels == 1 || picture.channels == 3 else {
             throw Failure(
                 .badData,
@@ -132,18 +221,17 @@ public final class Predictor {
     /// What a rebuilt view should be, at the network's size.
     private func target(_ map: NetworkResult.Map, _ record: Record) throws -> [Float]? {
         guard let name = map.truth, let picture = record[name] else { return nil }
-        return try floats(of: picture, name, record)
+        return try floats(of: picture, name, record, height: height, width: width)
     }
 
     /// A map at the size of the pictures; NaN in a margin that the network leaves out.
-    private func enlarged(
-        _ map: NetworkResult.Map, _ view: TensorView, _ own: (height: Int, width: Int)
-    ) -> PixelArray {
+    private func enlarged(_ found: DecodedMap, _ own: (height: Int, width: Int)) -> PixelArray {
+        let map = found.map
         let factor = map.kind == .disparity ? Float(own.width) / Float(width) : 1
         func scaled(_ height: Int, _ width: Int) -> [Float] {
-            map.decoded(view).withUnsafeBufferPointer {
+            found.values.withUnsafeBufferPointer {
                 MapScaling.bilinear(
-                    $0, height: view.shape[1], width: view.shape[2], to: height, width, factor: factor)
+                    $0, height: found.height, width: found.width, to: height, width, factor: factor)
             }
         }
         if map.margin == 0 {

@@ -184,6 +184,14 @@ public struct TrainedNetwork {
     /// What a user should know about the file, one line each.
     public let remarks: [String]
 
+    /// A network in memory.
+    public init(network: any Network, state: ModelState, trainingSize: (height: Int, width: Int)?) {
+        self.network = network
+        self.state = state
+        self.trainingSize = trainingSize
+        remarks = []
+    }
+
     /// - Parameters:
     ///   - model: name of the network for files that do not say; ignored otherwise.
     ///   - settings: settings for such files; ones given for a file that does say must agree with it.

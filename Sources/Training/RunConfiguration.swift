@@ -17,6 +17,8 @@ public struct RunConfiguration: Sendable, Equatable {
     public var settings: [String: String] = [:]
     /// Height and width that are cut out of the records; nil is the network's only size, or all of a record.
     public var size: (height: Int, width: Int)?
+    /// A file of weights that step 0 starts from; empty: drawn ones.
+    public var initialWeights = ""
 
     /// Lanes of the global batch: micro-batches with statistics of their own. Independent of the number of ranks.
     public var lanes = 2
@@ -122,6 +124,9 @@ extension RunConfiguration {
         text("run", "run", "folder for everything that the run writes", \.run, mayChange: true),
         text("model", "model", "kind of network", \.model),
         sizeField,
+        text(
+            "init", "model", "safetensors file of weights to start from; what fits by name and shape is taken",
+            \.initialWeights, mayChange: true),
         integer("lanes", "batch", "micro-batches of a step, with statistics of their own", \.lanes, 1...65_536),
         integer("lane-batch", "batch", "records of a lane", \.laneBatch, 1...65_536),
         integer("epochs", "length", "passes over the training records", \.epochs, 1...1_000_000, mayChange: true),

@@ -132,6 +132,7 @@ public final class TrainingSession {
             communication: communication, kernels: kernels, folder: folder)
         let (identity, state, optimizer, lock) = (identity, state, optimizer, lock)
         let lossCount = engine.layout.lossNames.count
+        var initial: InitialWeights?
         let restored = try communication.together { () -> (position: RunPosition, kernelSet: String, remark: String?)? in
             if start != .anew {
                 if isFirst && start == .resuming {
@@ -149,6 +150,10 @@ public final class TrainingSession {
             }
             // A run that ended before its first checkpoint starts again at step 0.
             state.initialize(seed: configuration.seed)
+            if !configuration.initialWeights.isEmpty {
+                initial = try InitialWeights(
+                    path: configuration.initialWeights, into: state, of: parts.network)
+            }
             if isFirst && start == .anew {
                 try folder.create()
                 try lock.take()
@@ -166,6 +171,13 @@ public final class TrainingSession {
             }
         } else {
             position.epochSums = [Double](repeating: 0, count: engine.layout.lossNames.count)
+            remarks += initial?.description ?? []
+            let frozen = parts.state.parameters.filter { !$0.isTrained }.map(\.name)
+            let random = Set(frozen).subtracting(initial?.loaded ?? [])
+            if let first = frozen.first(where: random.contains) {
+                remarks.append(
+                    "\(random.count) tensors are frozen as they were drawn, \(first) among them; --init gives trained ones")
+            }
         }
         digest.reset(kernels)
     }

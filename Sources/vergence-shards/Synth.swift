@@ -46,6 +46,9 @@ struct Synth: ParsableCommand {
     @Option(help: "Strength of the differences of light and noise between the views; 0 = none.")
     var lighting: Double = 1
 
+    @Flag(help: "Stereo scenes in haze, which shows depth to a network that sees one view.")
+    var haze = false
+
     @OptionGroup(title: "Writing")
     var writing: WritingOptions
 
@@ -57,11 +60,15 @@ struct Synth: ParsableCommand {
         guard disparities == nil || kind == .stereo else {
             throw ValidationError("--disparities are for --kind stereo")
         }
+        guard !haze || kind == .stereo else {
+            throw ValidationError("--haze is for --kind stereo; mono has it, overlay has none")
+        }
         switch kind {
         case .stereo:
             let scenes = try SyntheticScenes(
                 height: size.height, width: size.width, count: pairs, seed: seed, disparityRange: disparities?.range,
-                lighting: lighting)
+                lighting: lighting, isHazy: haze)
+            if haze { provenance["haze"] = "yes" }
             provenance["disparities"] = "\(scenes.disparityRange.lowerBound)...\(scenes.disparityRange.upperBound)"
             source = scenes
         case .mono:

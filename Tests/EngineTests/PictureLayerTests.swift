@@ -124,6 +124,36 @@ import Training
         }
     }
 
+    /// Each layer is a row of the summary, with its parameters, and starts from what was asked for.
+    @Test func summaryAndInitialValues() throws {
+        let builder = GraphBuilder(mode: .training)
+        let small = builder.input("x", [1, 16, 24, 3])
+            .conv2D("first", to: 8, kernel: 7, stride: 2, padding: 3, activation: .none, initial: .he, hasBias: false)
+            .leakyReLU(0.2).maxPool2D(3, stride: 2, padding: 1).responseNorm(radius: 2, bias: 1, scale: 0.1)
+        let wide = small.transposedConv2D("up", to: 8, kernel: 4, stride: 2, padding: 1, initial: .bilinear)
+            .transposedConv2D("out", to: 2, kernel: 2, stride: 1, padding: 0, initial: .torch, hasBias: false)
+        _ = FeatureList(small).batchNormReLU("norm", epsilon: 1e-3, momentum: 0.1).upsampledBilinearly(
+            2, alignedCorners: false)
+        let full = wide.averagePool2D(1).linear(
+            "full", to: [5], activation: .none, initial: .normal(deviation: 0.1, bias: 2))
+        builder.output("y", full)
+        #expect(
+            builder.layers.enumerated().map { $1.row($0 + 1) } == [
+                "Conv2d-1 [-1, 8, 8, 12] 1,176", "LeakyReLU-2 [-1, 8, 8, 12] 0", "MaxPool2d-3 [-1, 8, 4, 6] 0",
+                "LocalResponseNorm-4 [-1, 8, 4, 6] 0", "ConvTranspose2d-5 [-1, 8, 8, 12] 1,032",
+                "ConvTranspose2d-6 [-1, 2, 9, 13] 64", "BatchNorm2d-7 [-1, 8, 4, 6] 16", "Upsample-8 [-1, 8, 8, 12] 0",
+                "AvgPool2d-9 [-1, 2, 9, 13] 0", "Linear-10 [-1, 5] 1,175",
+            ])
+        let parameters = Dictionary(uniqueKeysWithValues: try builder.build().parameters.map { ($0.name, $0) })
+        #expect(parameters["first.bias"] == nil && parameters["out.bias"] == nil)
+        #expect(parameters["first.weight"]?.initializer == .normal(deviation: (2.0 / 147).squareRoot()))
+        #expect(parameters["up.weight"]?.initializer == .bilinear)
+        #expect(parameters["up.bias"]?.initializer == .constant(0))
+        // PyTorch counts a transposed convolution's outputs.
+        #expect(parameters["out.weight"]?.initializer == .uniform(bound: 1 / (2.0 * 4).squareRoot()))
+        #expect(parameters["full.bias"]?.initializer == .constant(2))
+    }
+
     /// A description that does not fit is refused in words.
     @Test func shapesThatDoNotFit() {
         let builder = GraphBuilder(mode: .training)

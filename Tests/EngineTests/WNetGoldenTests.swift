@@ -103,7 +103,8 @@ import Training
     }
 
     @Test func unknownNamesAreSuggested() {
-        #expect(throws: Failure(.usage, "unknown model 'wnt', did you mean 'wnet'?; known models: wnet, masknet3")) {
+        let names = NetworkRegistry.all.map { $0.name }.joined(separator: ", ")
+        #expect(throws: Failure(.usage, "unknown model 'wnt', did you mean 'wnet'?; known models: \(names)")) {
             try NetworkRegistry.make("wnt", settings: [])
         }
         #expect(throws: SettingError("levels", "7", "must be even")) {

@@ -73,4 +73,14 @@ import Testing
         }
         #expect(throws: Failure.self) { try MonoScenes(height: 32, width: 48, count: 2, seed: 7, depthRange: 0...1) }
     }
+
+    /// Pairs in haze: the left view of `MonoScenes`, the geometry of clear pairs, and another right view.
+    @Test func hazyPairs() throws {
+        let mono = try MonoScenes(height: 32, width: 48, count: 1, seed: 7)
+        let clear = try SyntheticScenes(height: 32, width: 48, count: 1, seed: 7).record(0)
+        let hazy = try SyntheticScenes(height: 32, width: 48, count: 1, seed: 7, isHazy: true).record(0)
+        #expect(hazy["left"] == mono.record(0)["image"])
+        #expect(hazy["disparity"] == clear["disparity"] && hazy["visible"] == clear["visible"])
+        #expect(hazy["right"] != clear["right"] && hazy["right"] != hazy["left"])
+    }
 }

@@ -24,6 +24,7 @@ public func fuzzReader(_ data: UnsafePointer<UInt8>, _ count: Int) -> CInt {
     case "pfm": picture { () throws(CodecError) in try PFM.decode(bytes) }
     case "npy": picture { () throws(CodecError) in try NPY.decode(bytes) }
     case "safetensors": safetensors(bytes)
+    case "torch": _ = try? TorchFile(bytes: bytes, path: "x.pth")
     case "yaml":
         var configuration = RunConfiguration()
         try? ConfigurationFile.apply(text: String(decoding: bytes, as: UTF8.self), path: "f", to: &configuration)

@@ -110,6 +110,8 @@ private func close(_ a: Double, _ b: Double, _ tolerance: Double = 1e-12) -> Boo
         let region = Crop.nyu.region(height: 480, width: 640)
         #expect(region.rows == 45..<471)
         #expect(region.columns == 41..<601)
+        let eigen = Crop.nyuEigen.region(height: 480, width: 640)
+        #expect(eigen.rows == 20..<460 && eigen.columns == 24..<616)
         for crop in Crop.allCases {
             let small = crop.region(height: 1, width: 1)
             #expect(small.rows.upperBound <= 1 && small.columns.upperBound <= 1)

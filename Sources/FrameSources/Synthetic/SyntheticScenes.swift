@@ -21,6 +21,8 @@ public struct SyntheticScenes: FrameSource {
     public let disparityRange: ClosedRange<Double>
     /// 1 = a gain of ±3 % and an offset of ±2 per view and channel and noise of σ 1.2 (of 255); 0 = none.
     public let lighting: Double
+    /// Whether haze grows with the distance, so that a single view shows depth.
+    public let isHazy: Bool
 
     /// Sides that `init` accepts.
     public static let sides = 16...4096
@@ -34,7 +36,7 @@ public struct SyntheticScenes: FrameSource {
     /// - Throws: `Failure` (64) for sides, counts or ranges that cannot be rendered.
     public init(
         height: Int, width: Int, count: Int, seed: UInt64, disparityRange: ClosedRange<Double>? = nil,
-        lighting: Double = 1
+        lighting: Double = 1, isHazy: Bool = false
     ) throws {
         guard Self.sides.contains(height), Self.sides.contains(width) else {
             throw Failure(
@@ -65,6 +67,7 @@ public struct SyntheticScenes: FrameSource {
         self.seed = seed
         self.disparityRange = range
         self.lighting = lighting
+        self.isHazy = isHazy
     }
 
     public var name: String { "synthetic" }
@@ -83,8 +86,9 @@ public struct SyntheticScenes: FrameSource {
     public func record(_ index: Int) -> Record {
         precondition(index >= 0, "scene \(index)")
         let scene = scene(index)
-        let left = view(of: scene, .left, index)
-        let right = view(of: scene, .right, index)
+        let haze = isHazy ? Haze(range: disparityRange) : nil
+        let left = view(of: scene, .left, index, haze: haze)
+        let right = view(of: scene, .right, index, haze: haze)
         return Record(
             key: key(index),
             fields: [

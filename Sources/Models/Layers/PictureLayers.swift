@@ -7,55 +7,58 @@ import Tensors
 
 extension Value {
     /// Dense convolution with zero padding: n becomes (n + 2 · padding − kernel) / stride + 1, rounded down.
-    /// `name.weight` [out, in, k, k] and, if asked for, `name.bias`.
-    ///
-    /// - Parameters:
-    ///   - weights: what weights start from; Glorot's uniform distribution if nil.
-    ///   - bias: what the bias starts from; nil for no bias.
+    /// `name.weight` [out, in, k, k] and, if `hasBias`, `name.bias`.
     public func conv2D(
         _ name: String, to channels: Int, kernel: Int, stride: Int, padding: Int, activation: Activation,
-        weights initial: Initializer? = nil, bias: Initializer? = .constant(0), file: String = #fileID,
-        line: Int = #line
+        initial: Initialization = .glorot, hasBias: Bool = true, file: String = #fileID, line: Int = #line
     ) -> Value {
         builder.scope(name) {
             let taps = kernel * kernel
+            let fans = Initialization.Fans(into: self.channels * taps, outOf: channels * taps)
             let weights = builder.parameter(
                 "weight", [kernel, kernel, self.channels, channels], layout: .convolution,
-                initializer: initial ?? .glorotUniform(fanIn: self.channels * taps, fanOut: channels * taps),
-                file: file, line: line)
+                initializer: initial.weights(fans), file: file, line: line)
             let operation = Conv2D(
                 geometry: ConvolutionGeometry(
                     kernelHeight: kernel, kernelWidth: kernel, stride: stride, padding: padding),
                 activation: activation)
-            return apply(
-                operation, [weights] + biasTerm(bias, [channels], .plain, file, line), file: file, line: line)
+            return layer(
+                "Conv2d", operation, weights, bias: hasBias ? initial.bias(fans) : nil, [channels], .plain, file: file,
+                line: line)
         }
     }
 
-    private func biasTerm(
-        _ initial: Initializer?, _ shape: Shape, _ layout: ParameterLayout, _ file: String, _ line: Int
-    ) -> [Value] {
-        initial.map { [builder.parameter("bias", shape, layout: layout, initializer: $0, file: file, line: line)] }
-            ?? []
+    /// Applies an operation with weights and, if there is something for it to start from, a bias; a row of the summary.
+    private func layer(
+        _ type: String, _ operation: some Operation, _ weights: Value, bias initial: Initializer?,
+        _ biasShape: Shape, _ layout: ParameterLayout, file: String, line: Int
+    ) -> Value {
+        let bias = initial.map {
+            builder.parameter("bias", biasShape, layout: layout, initializer: $0, file: file, line: line)
+        }
+        let result = apply(operation, [weights] + (bias.map { [$0] } ?? []), file: file, line: line)
+        builder.layer(type, [result], parameterCount: weights.shape.count + (bias?.shape.count ?? 0))
+        return result
     }
 
     /// Transposed convolution: n becomes (n − 1) · stride − 2 · padding + kernel.
-    /// `name.weight` [in, out, k, k] and, if asked for, `name.bias`.
+    /// `name.weight` [in, out, k, k] and, if `hasBias`, `name.bias`.
     public func transposedConv2D(
-        _ name: String, to channels: Int, kernel: Int, stride: Int, padding: Int, weights initial: Initializer? = nil,
-        bias: Initializer? = .constant(0), file: String = #fileID, line: Int = #line
+        _ name: String, to channels: Int, kernel: Int, stride: Int, padding: Int, initial: Initialization = .glorot,
+        hasBias: Bool = true, file: String = #fileID, line: Int = #line
     ) -> Value {
         builder.scope(name) {
             let taps = kernel * kernel
+            let fans = Initialization.Fans(into: channels * taps, outOf: self.channels * taps)
             let weights = builder.parameter(
                 "weight", [self.channels, kernel, kernel, channels], layout: .transposedConvolution,
-                initializer: initial ?? .glorotUniform(fanIn: self.channels * taps, fanOut: channels * taps),
-                file: file, line: line)
+                initializer: initial.weights(fans), file: file, line: line)
             let operation = TransposedConv2D(
                 geometry: ConvolutionGeometry(
                     kernelHeight: kernel, kernelWidth: kernel, stride: stride, padding: padding))
-            return apply(
-                operation, [weights] + biasTerm(bias, [channels], .plain, file, line), file: file, line: line)
+            return layer(
+                "ConvTranspose2d", operation, weights, bias: hasBias ? initial.bias(fans) : nil, [channels], .plain,
+                file: file, line: line)
         }
     }
 
@@ -64,38 +67,41 @@ extension Value {
     /// Pictures are flattened (and the result is folded into one) in PyTorch's order: channel, row, column.
     /// - Parameter output: [O], or a picture [height, width, channels] for what `view(N, channels, height, width)` gives.
     public func linear(
-        _ name: String, to output: Shape, activation: Activation, weights initial: Initializer? = nil,
-        bias: Initializer? = .constant(0), file: String = #fileID, line: Int = #line
+        _ name: String, to output: Shape, activation: Activation, initial: Initialization = .glorot,
+        file: String = #fileID, line: Int = #line
     ) -> Value {
-        linear(
-            name, to: output, order: output, activation: activation, weights: initial, bias: bias, file: file,
-            line: line)
+        linear(name, to: output, order: output, activation: activation, initial: initial, file: file, line: line)
     }
 
     /// The same, with the last axis of the folded picture running fastest: `view(N, height, width, channels)`.
     public func linearChannelsLast(
-        _ name: String, to output: Shape, activation: Activation, weights initial: Initializer? = nil,
-        bias: Initializer? = .constant(0), file: String = #fileID, line: Int = #line
+        _ name: String, to output: Shape, activation: Activation, initial: Initialization = .glorot,
+        file: String = #fileID, line: Int = #line
     ) -> Value {
         linear(
-            name, to: output, order: [output.count], activation: activation, weights: initial, bias: bias, file: file,
-            line: line)
+            name, to: output, order: [output.count], activation: activation, initial: initial, file: file, line: line)
     }
 
     private func linear(
-        _ name: String, to output: Shape, order: Shape, activation: Activation, weights initial: Initializer?,
-        bias: Initializer?, file: String, line: Int
+        _ name: String, to output: Shape, order: Shape, activation: Activation, initial: Initialization,
+        file: String, line: Int
     ) -> Value {
         builder.scope(name) {
             let sample = Shape(Array(shape.dimensions.dropFirst()))
+            let fans = Initialization.Fans(into: sample.count, outOf: output.count)
             let weights = builder.parameter(
                 "weight", [sample.count, output.count], layout: .linear(input: sample, output: order),
-                initializer: initial ?? .glorotUniform(fanIn: sample.count, fanOut: output.count), file: file,
-                line: line)
-            return apply(
-                Linear(outputShape: output, activation: activation),
-                [weights] + biasTerm(bias, [output.count], .flattened(order), file, line), file: file, line: line)
+                initializer: initial.weights(fans), file: file, line: line)
+            return layer(
+                "Linear", Linear(outputShape: output, activation: activation), weights, bias: initial.bias(fans),
+                [output.count], .flattened(order), file: file, line: line)
         }
+    }
+
+    /// A layer without parameters: a row of the summary.
+    private func row(_ type: String, _ result: Value) -> Value {
+        builder.layer(type, [result], parameterCount: 0)
+        return result
     }
 
     /// Maximum over windows that may overlap and hang over the border: n becomes (n + 2 · padding − window) / stride + 1,
@@ -103,17 +109,17 @@ extension Value {
     public func maxPool2D(
         _ window: Int, stride: Int, padding: Int, file: String = #fileID, line: Int = #line
     ) -> Value {
-        apply(MaxPool2D(window: window, stride: stride, padding: padding), file: file, line: line)
+        row("MaxPool2d", apply(MaxPool2D(window: window, stride: stride, padding: padding), file: file, line: line))
     }
 
     /// Means of blocks of `window` x `window` pixels.
     public func averagePool2D(_ window: Int, file: String = #fileID, line: Int = #line) -> Value {
-        apply(AveragePool2D(window: window), file: file, line: line)
+        row("AvgPool2d", apply(AveragePool2D(window: window), file: file, line: line))
     }
 
     /// x where x > 0, else slope · x.
     public func leakyReLU(_ slope: Float, file: String = #fileID, line: Int = #line) -> Value {
-        apply(LeakyReLU(slope: slope), file: file, line: line)
+        row("LeakyReLU", apply(LeakyReLU(slope: slope), file: file, line: line))
     }
 
     /// `scale` times larger on both axes, linearly between pixels: with aligned corners or with half-pixel centres.
@@ -128,16 +134,19 @@ extension Value {
     public func resizedBilinearly(
         height: Int, width: Int, alignedCorners: Bool, file: String = #fileID, line: Int = #line
     ) -> Value {
-        apply(
-            BilinearResize(height: height, width: width, alignedCorners: alignedCorners), file: file, line: line)
+        row(
+            "Upsample",
+            apply(BilinearResize(height: height, width: width, alignedCorners: alignedCorners), file: file, line: line))
     }
 
     /// x · (bias + scale · Σ x²)^(−¾), the sum over channels at most `radius` away.
     public func responseNorm(
         radius: Int, bias: Float, scale: Float, file: String = #fileID, line: Int = #line
     ) -> Value {
-        apply(
-            ResponseNorm(ResponseNormalization(radius: radius, bias: bias, scale: scale)), file: file, line: line)
+        row(
+            "LocalResponseNorm",
+            apply(
+                ResponseNorm(ResponseNormalization(radius: radius, bias: bias, scale: scale)), file: file, line: line))
     }
 
     /// f(x), element by element.
@@ -217,9 +226,11 @@ public struct FeatureList {
             if builder.mode == .inference {
                 let mean = builder.buffer("running_mean", [channels], initial: 0, file: file, line: line)
                 let variance = builder.buffer("running_var", [channels], initial: 1, file: file, line: line)
-                return builder.add(
+                let result = builder.add(
                     NormReLUInference(epsilon: epsilon), parts + [gain, bias, mean, variance], file: file, line: line)[
                         0]
+                builder.layer("BatchNorm2d", [result], parameterCount: 2 * channels)
+                return result
             }
             let results = builder.add(
                 NormReLU(epsilon: epsilon, partCount: parts.count), parts + means + variances + [gain, bias],
@@ -232,6 +243,7 @@ public struct FeatureList {
             builder.statistic(
                 "running_var", .variance, results[2], momentum: momentum, sampleCount: samples, initial: 1, file: file,
                 line: line)
+            builder.layer("BatchNorm2d", [results[0]], parameterCount: 2 * channels)
             return results[0]
         }
     }

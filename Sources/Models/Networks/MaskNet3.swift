@@ -13,7 +13,8 @@ public struct MaskNet3: Network {
     public static let summary = "foreground mask of a picture beside its background (MaskNet3)"
     public static let settings: [SettingDescription] = [
         .choice(
-            "loss", "bce-rmse", "cross-entropy (bce), root mean square error (rmse), Dice, or bce + 2 · the other",
+            "loss", "bce-rmse",
+            "cross-entropy (bce), root mean square error (rmse), dice, 1 − SSIM (ssim), or bce + 2 · another",
             MaskLoss.names)
     ]
 
@@ -41,7 +42,8 @@ public struct MaskNet3: Network {
                 .conv2D("6", to: 1, kernel: 1, activation: .none, initial: .torch)
         }
         let mask = logits.sigmoid()
-        let (value, terms) = loss.value(logits: logits, probability: mask, target: fields[FieldName.mask])
+        let (value, terms) = loss.value(
+            .init(logits: logits, probability: mask, target: fields[FieldName.mask]))
         return NetworkResult(
             loss: value, terms: terms, outputs: [("mask.logits", logits), ("mask", mask)],
             maps: [.init(.mask, "mask", truth: FieldName.mask)])

@@ -22,7 +22,7 @@ public enum Benchmark {
         public let peakResidentByteCount: Int?
     }
 
-    /// One training step: forward, backward and update, without data and other ranks.
+    /// One training step: forward, backward and update by the recipe's optimizer, without data and other ranks.
     /// - Throws: `Failure` (usage) for counts out of range; what building the network throws.
     public static func trainStep(
         _ network: any Network, batch: Int, height: Int, width: Int, repetitions: Int, kernels: KernelContext
@@ -33,7 +33,11 @@ public enum Benchmark {
         let state = try ModelState.empty(for: network)
         state.initialize(seed: 1)
         let engine = LaneEngine(network: graph, state: state, kernels: kernels)
-        let optimizer = try RunConfiguration().makeOptimizer(state: state)
+        var configuration = RunConfiguration()
+        for (name, value) in network.recipe.options {
+            try configuration.set(name, to: value, place: "recipe of \(network.name)")
+        }
+        let optimizer = try configuration.makeOptimizer(state: state)
         fill(engine.executor)
         return try measure(engine.executor, repetitions: repetitions) {
             try engine.run(.deterministic)
