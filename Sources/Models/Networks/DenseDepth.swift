@@ -94,6 +94,7 @@ public struct DenseDepth: Network {
                 common + [
                     ("optimizer", "adam"), ("epochs", "20"), ("schedule", "plateau"), ("schedule-gamma", "0.7"),
                     ("plateau-patience", "4"), ("plateau-threshold", "0.01"), ("final-lr", "9e-5"),
+                    ("permute-channels", "0.25"),
                 ])
         case .article:
             Recipe(
