@@ -216,8 +216,10 @@ struct TrainCommand: ParsableCommand {
         if let config { try ConfigurationFile.apply(config, to: &configuration) }
         var given = length.given + optimizer.given + augmentation.given + records.given
         if data != nil, !mixed.isEmpty { throw Failure(.usage, "give DATA or --data FOLDER:WEIGHT, not both") }
-        given.append(("data", data ?? (mixed.isEmpty ? nil : mixed.joined(separator: ","))))
-        given += [("run", runFolder), ("model", model.model), ("size", model.size), ("init", model.initialWeights)]
+        given += [
+            ("data", data ?? (mixed.isEmpty ? nil : mixed.joined(separator: ","))), ("run", runFolder),
+            ("model", model.model), ("size", model.size), ("init", model.initialWeights),
+        ]
         for (name, value) in given {
             if let value { try configuration.set(name, to: value, place: "--\(name)") }
         }

@@ -79,7 +79,7 @@ struct Eigen {
     /// depth divided, turned, and their channels get factors.
     static let options: [(name: String, value: String)] = [
         ("optimizer", "sgd"), ("lr", "1"), ("momentum", "0.9"), ("weight-decay", "1e-4"), ("epochs", "151"),
-        ("lanes", "4"), ("lane-batch", "8"), ("mirror", "true"), ("scale", "1.5"), ("rotate", "5"),
+        ("lanes", "4"), ("lane-batch", "8"), ("mirror", "true"), ("scale", "1.5"), ("rotate", "5.0"),
         ("channel-gain", "0.2"),
     ]
 
