@@ -1,7 +1,7 @@
 import Graphs
 
-/// W-net with what has been learned since: its layers and parameters, other defaults of its settings. `docs/wnet-plus.md` has
-/// the measurements that chose them.
+/// W-net with what has been learned since: its layers and parameters, other defaults of its settings
+/// (`docs/wnet-plus.md`).
 ///
 /// **Source:** `WNet`; Godard, Mac Aodha, Brostow, "Unsupervised monocular depth estimation with left-right consistency", CVPR
 /// 2017 (similarity, consistency); Wang et al., CVPR 2018 (occlusion); Tulyakov, Ivanov, Fleuret, NeurIPS 2018 (peak).
