@@ -70,6 +70,7 @@ struct EvaluateCommand: ParsableCommand {
             valueName: "none|simple|all"))
     var baselines = Evaluation.BaselineChoice.all
     @Option(
+        parsing: .unconditional,
         help: ArgumentHelp(
             "Disparities that semi-global matching tries, in pixels of the records' width. (default: −w/16 … w/5)",
             valueName: "lowest:highest"))

@@ -54,7 +54,7 @@ struct PredictCommand: ParsableCommand {
     var flip = false
     @Option(help: "What to write: \(Format.allCases.map(\.rawValue).joined(separator: ",")); commas between.")
     var formats = "color,png16,pfm,views,sbs,anaglyph"
-    @Option(help: "Disparities of the colour map's ends, LOW:HIGH; without it each map, or film, has its own.")
+    @Option(parsing: .unconditional, help: "Disparities of the colour map's ends, LOW:HIGH; without it each map, or film, has its own.")
     var range: String?
     @OptionGroup(title: "Space") var space: SpaceOptions
     @OptionGroup(title: "Films") var film: FilmOutputOptions

@@ -30,25 +30,25 @@ public final class TrainingSession {
     let data: TrainingData
     let order: SampleOrder
     let state: ModelState
-    private let optimizer: any Optimizer
+    let optimizer: any Optimizer
     private let schedule: LearningRateSchedule
     let engine: LaneEngine
     let exchange: LaneExchange
-    private let feed: NetworkFeed
-    private let digest: StateDigest
-    private let journal: StepJournal
-    private let fault: FaultInjection?
-    private let trace: (recorder: TraceRecorder, path: String)?
-    private let communication: CommunicationThread
+    let feed: NetworkFeed
+    let digest: StateDigest
+    let journal: StepJournal
+    let fault: FaultInjection?
+    let trace: (recorder: TraceRecorder, path: String)?
+    let communication: CommunicationThread
     let kernels: KernelContext
     private let identity: CheckpointIdentity
     private let evaluator: EpochEvaluator
     private let writer: CheckpointWriter
-    private let observer: (any TrainingObserver)?
-    private let shouldStop: @Sendable () -> Bool
-    private let shouldSave: @Sendable () -> Bool
-    private let board: StatusBoard?
-    private(set) var position = RunPosition()
+    let observer: (any TrainingObserver)?
+    let shouldStop: @Sendable () -> Bool
+    let shouldSave: @Sendable () -> Bool
+    let board: StatusBoard?
+    var position = RunPosition()
     private var remarks: [String] = []
     /// Damaged training records that any rank has come upon. The same on all ranks.
     private var damaged: Set<Int> = []
@@ -251,7 +251,7 @@ public final class TrainingSession {
     }
 
     /// The rate of a step, counted from 0, given what was measured so far.
-    private func learningRate(at step: Int) -> Double {
+    func learningRate(at step: Int) -> Double {
         let start = configuration.scheduleByEpoch ? step / order.stepsPerEpoch * order.stepsPerEpoch : step
         let rate = schedule.learningRate(at: start, base: configuration.learningRate)
         guard position.plateau.scale < 1 else { return rate }
@@ -269,7 +269,7 @@ public final class TrainingSession {
 
     /// What all ranks say about a step, one step late.
     /// - Throws: `Failure` (bad data) on every rank if there is more damage than allowed.
-    private func take(_ report: RanksReport) throws {
+    func take(_ report: RanksReport) throws {
         try observer?.finished(report)
         for record in report.ranks.flatMap(\.replaced) where damaged.insert(record.record).inserted {
             guard damaged.count <= configuration.maxBadRecords else {
@@ -285,120 +285,6 @@ public final class TrainingSession {
         guard let trace else { return }
         let dropped = try trace.recorder.write(to: trace.path, communication: communication)
         if dropped > 0 { observer?.remark("\(trace.path): the last \(dropped) events did not fit") }
-    }
-
-    /// Computes this rank's lanes, combines all lanes, updates. Returns whether any rank was asked to stop, or to save.
-    func step(_ loader: BatchLoader, lanes: [Int]) throws -> (stop: Bool, save: Bool) {
-        let start = monotonicSeconds()
-        let waitBefore = loader.waitSeconds
-        exchange.step = position.step + 1
-        journal.send()
-        var replaced: [ReplacedRecord] = []
-        for _ in lanes {
-            let batch = try compute(loader) { exchange.nodeFinished($0) }
-            replaced += batch.replaced
-            loader.recycle(batch)
-            exchange.laneFinished()
-        }
-        let computed = monotonicSeconds()
-        board?.enter(.exchange)
-        try traced(.waitForExchange, step: position.step + 1) { try exchange.finish() }
-        let communicated = monotonicSeconds()
-        board?.enter(.update)
-        if let report = try journal.collect() { try take(report) }
-
-        let layout = engine.layout
-        let mean = exchange.mean
-        let losses = layout.lossNames.indices.map { Double(mean.base[layout.lossOffset + $0]) }
-        let rate = learningRate(at: position.step)
-        let norm = configuration.clipping.apply(to: mean[0..<layout.gradientCount], context: kernels)
-        // The mean is the same on every rank, so every rank decides the same.
-        guard norm.isFinite, losses.allSatisfy(\.isFinite) else {
-            throw Failure(
-                .badData,
-                "step \(position.step): the loss is \(losses[0]) and the gradient's norm \(norm); "
-                    + "lower --lr, add --clip-norm, or find the first bad operation with --check-nan")
-        }
-        fault?.strike(
-            rank: communication.communicator.rank, step: position.step + 1, state: state, digest: digest,
-            kernels: kernels)
-        digest.begin()
-        traced(.update, step: position.step + 1) {
-            optimizer.update(
-                parameters: state.parameterArena, gradients: mean, learningRate: rate, context: kernels, digest: digest)
-        }
-        if let entry = digest.changedEntry {
-            throw Failure(
-                .tryAgain,
-                "step \(position.step + 1): \(digest.name(ofEntry: entry)) changed in memory since the last update; "
-                    + "resume from the last checkpoint, without this host if it happens again")
-        }
-        RunningStatistics.update(
-            state.trainingStatistics, from: mean.base + layout.statisticOffset,
-            statistics: engine.network.graph.statistics)
-        position.step += 1
-        for (index, loss) in losses.enumerated() { position.epochSums[index] += loss }
-        let dataWait = loader.waitSeconds - waitBefore
-        journal.record(
-            step: position.step, computeSeconds: computed - start - dataWait, dataWaitSeconds: dataWait,
-            communicationSeconds: communicated - computed, laneHashes: exchange.laneHashes,
-            replaced: replaced)
-        try observer?.finished(
-            StepReport(
-                step: position.step, totalSteps: totalSteps, stepsPerEpoch: order.stepsPerEpoch,
-                losses: Array(zip(layout.lossNames, losses)), learningRate: rate, gradientNorm: norm,
-                pairs: order.globalBatch, seconds: monotonicSeconds() - start,
-                dataWaitSeconds: dataWait, communicationSeconds: communicated - computed))
-        return (mean.base[layout.stopOffset] > 0, mean.base[layout.saveOffset] > 0)
-    }
-
-    /// Computes the next lane of the loader into the engine's result.
-    func compute(_ loader: BatchLoader, finished: (Int) -> Void) throws -> LaneBatch {
-        board?.enter(.read, step: position.step + 1)
-        let asked = monotonicSeconds()
-        guard let batch = try loader.nextBatch() else { preconditionFailure("the schedule is too short") }
-        let started = monotonicSeconds()
-        var lossKnown = started
-        precondition(batch.step == position.step)
-        board?.enter(.forward, step: position.step + 1, lane: batch.lane)
-        feed.fill(batch)
-        engine.result.base[engine.layout.stopOffset] = shouldStop() ? 1 : 0
-        engine.result.base[engine.layout.saveOffset] = shouldSave() ? 1 : 0
-        let indices = batch.samples.map { UInt64($0.globalIndex) }
-        try indices.withUnsafeBufferPointer { indices in
-            let runState = RunState(
-                seed: configuration.seed, step: UInt64(position.step),
-                sampleIndices: SampleIndices(base: indices.baseAddress, count: indices.count))
-            do {
-                func passed(_ node: Int) {
-                    if node == engine.lossNode {
-                        lossKnown = monotonicSeconds()
-                        board?.enter(.backward, step: position.step + 1, lane: batch.lane)
-                    } else {
-                        board?.advance()
-                    }
-                }
-                try engine.run(runState, checkNaN: configuration.checkNaN, finished: finished, passed: passed)
-            } catch let error as Executor.NonFinite {
-                throw Failure(
-                    .badData,
-                    "step \(position.step), lane \(batch.lane): \(error.path) (\(error.operation)) gave \(error.value) at "
-                        + "element \(error.element); lower --lr or look at records \(batch.samples.map(\.record))")
-            }
-        }
-        if let recorder = trace?.recorder {
-            let step = position.step + 1
-            recorder.record(.dataWait, step: step, detail: batch.lane, from: asked, to: started)
-            recorder.record(.forward, step: step, detail: batch.lane, from: started, to: lossKnown)
-            recorder.record(.backward, step: step, detail: batch.lane, from: lossKnown)
-        }
-        return batch
-    }
-
-    private func traced<Value>(_ kind: TraceRecorder.Kind, step: Int? = nil, _ body: () throws -> Value) rethrows -> Value {
-        let start = monotonicSeconds()
-        defer { trace?.recorder.record(kind, step: step ?? position.step, from: start) }
-        return try body()
     }
 
     /// Ends an epoch: estimates statistics, validates and draws (if it is time), and reports. Returns whether this state is

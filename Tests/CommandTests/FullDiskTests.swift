@@ -65,7 +65,7 @@ extension CommandTests {
             let disk = try #require(SmallDisk(below: workspace.folder.path))
             let outcome = try workspace.shards(
                 "synth", "small/data", "--pairs", "40", "--size", "64x96", "--seed", "1", "--workers", "2")
-            expectOnlyRefusal(outcome, 74, "small/data", "no space")
+            expectRefusal(outcome, 74, "small/data", "no space")
             #expect(workspace.files(below: "small").isEmpty)
             withExtendedLifetime(disk) {}
         }

@@ -23,10 +23,10 @@ extension CommandTests {
 
         @Test func severalRuns() throws {
             let workspace = try Pipeline.trained.get()
-            let other = try workspace.train("other", steps: 6, ["--threads", "1", "--lr", "0.0005"])
+            let other = try workspace.train("second", steps: 6, ["--threads", "1", "--lr", "0.0005"])
             #expect(other.exitCode == 0, "\(other.errors)")
-            expectRefusal(try workspace.vergence("report", "run", "other"), 64, "--output")
-            let outcome = try workspace.vergence("report", "run", "other", "--output", "both.html")
+            expectRefusal(try workspace.vergence("report", "run", "second"), 64, "--output")
+            let outcome = try workspace.vergence("report", "run", "second", "--output", "both.html")
             #expect(outcome.exitCode == 0, "\(outcome.errors)")
             let page = try #require(workspace.text("both.html"))
             let differing = try #require(page.components(separatedBy: "What differs").last?.components(separatedBy: "<h2>").first)

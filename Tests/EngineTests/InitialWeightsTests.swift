@@ -55,7 +55,7 @@ import Testing
         let network = try Self.eigen("eigen-coarse")
         let report = try InitialWeights(path: path, into: Self.state(network, seed: 1), of: network)
         #expect(report.misfits.count == 3 && report.loaded.count == 11 && report.unused == ["classifier.weight"])
-        #expect(report.description.contains { $0.contains("coarse.full1.bias [8] (there [4])") })
+        #expect(report.description.contains { $0.contains("coarse.full1.bias 8 (there 4)") })
         #expect(report.description.contains { $0.hasSuffix("1 in the file, not in the network: classifier.weight") })
     }
 

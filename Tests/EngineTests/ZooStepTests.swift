@@ -72,8 +72,11 @@ import Training
         let loss = Double(try values("train.loss")[0])
         #expect(abs(loss - step.loss) < 1e-5 * step.loss, "loss \(loss), expected \(step.loss)")
         #expect(step.gradients.count == results.count { $0.name.hasPrefix("grad.") })
+        // Where rounding decides on which side of ReLU's kink a value lies, single tensors move; the gradient as a whole
+        // hardly does.
+        var (wrong, all) = (0.0, 0.0)
         for (prefix, tensors, tolerance) in [
-            ("grad.", step.gradients, 1e-3), ("after.", step.statistics, 1e-5),
+            ("grad.", step.gradients, 1e-2), ("after.", step.statistics, 1e-5),
         ] {
             for (name, expected) in tensors {
                 let found = try values(prefix + name)
@@ -84,7 +87,13 @@ import Training
                 let dot = zip(found, random).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
                 #expect(abs(length - expected[0]) < tolerance * expected[0], "\(name): length \(length), not \(expected[0])")
                 #expect(abs(dot - expected[1]) < tolerance * expected[0], "\(name): product \(dot), not \(expected[1])")
+                if prefix == "grad." {
+                    // Of uniform numbers of variance 1/12.
+                    wrong += 12 * (dot - expected[1]) * (dot - expected[1])
+                    all += expected[0] * expected[0]
+                }
             }
         }
+        #expect((wrong / all).squareRoot() < 2e-4, "the whole gradient is off by \((wrong / all).squareRoot())")
     }
 }

@@ -79,6 +79,23 @@ extension ONNXStep {
         return Tensor(shape: shape, floats: floats)
     }
 
+    /// Index of the first largest element along an axis, which stays.
+    func largest() throws -> Tensor {
+        try allow("axis", "keepdims")
+        let x = try input(0)
+        let axis = try integer("axis")
+        guard try integer("keepdims", 1) == 1 else { throw problem("the axis does not stay") }
+        let (outer, extent, inner) = try split(x.shape, axis)
+        var shape = x.shape
+        shape[axis] = 1
+        let floats = (0..<(outer * inner)).map { index -> Float in
+            let (a, b) = (index / inner, index % inner)
+            let row = (0..<extent).map { x.floats[(a * extent + $0) * inner + b] }
+            return Float(row.indices.first { row[$0] == row.max() } ?? 0)
+        }
+        return Tensor(shape: shape, floats: floats)
+    }
+
     func concatenation() throws -> Tensor {
         try allow("axis")
         let parts = try inputs.indices.map { try input($0) }

@@ -20,7 +20,7 @@ import Testing
     static let networks: [(name: String, settings: [(name: String, value: String)])] = NetworkRegistry.all.flatMap {
         type in
         let small = [
-            "wnet": [("width", "4"), ("levels", "8")],
+            "wnet": [("width", "4"), ("levels", "8")], "wnet-plus": [("width", "4"), ("levels", "8")],
             "deep3d": [("width", "4"), ("fc", "12"), ("input-height", "64"), ("input-width", "96")],
             "densedepth": [("encoder", "small"), ("growth", "4"), ("width", "32")],
             "eigen-coarse": [("hidden", "8")], "eigen-fine": [("hidden", "8")],

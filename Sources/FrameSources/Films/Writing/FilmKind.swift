@@ -42,13 +42,12 @@ public enum FilmKind: String, Sendable, CaseIterable {
         }
     }
 
-    /// Matroska's StereoMode by ffmpeg's names; left view first.
+    /// Matroska's StereoMode by ffmpeg's names; left view first. ffmpeg writes none for anaglyphs.
     var stereoMode: String? {
         switch self {
-        case .depth, .gray, .gray16, .view: nil
+        case .depth, .gray, .gray16, .view, .anaglyph: nil
         case .sideBySide, .halfSideBySide: "left_right"
         case .topBottom, .halfTopBottom: "top_bottom"
-        case .anaglyph: "anaglyph_cyan_red"
         }
     }
 
