@@ -116,8 +116,10 @@ struct ONNXStep {
         case "Div": return [try pairwise(/)]
         case "Min": return [try pairwise { $0.isNaN || $1.isNaN ? .nan : min($0, $1) }]
         case "ArgMax": return [try largest()]
-        // All numbers are floats here.
-        case "Cast": return [try each { $0 }]
+        case "Cast":
+            // All numbers are floats here.
+            try allow("to")
+            return [try input(0)]
         case "Abs": return [try each { abs($0) }]
         case "Greater": return [try pairwise { $0 > $1 ? 1 : 0 }]
         case "LessOrEqual": return [try pairwise { $0 <= $1 ? 1 : 0 }]
