@@ -318,16 +318,18 @@ extension PeakDot: ONNXExpressible {
     /// Levels around the first largest one, their dot product over their sum.
     public func express(_ site: ONNXSite) throws(ONNXError) {
         let count = coefficients.count
-        guard site.shape(0).rank == 4 else { throw ONNXError("levels of a picture are expected") }
+        let isPicture = site.shape(0).rank == 4
         let levels = try site.input()
-        let peak = site.node(
-            "Cast", [site.node("ArgMax", [levels], ["axis": .integer(1), "keepdims": .integer(1)])], ["to": .integer(1)])
-        let places = site.constant((0..<count).map { Float($0) }, [1, count, 1, 1])
+        let largest = site.node("ArgMax", [levels], ["axis": .integer(site.channelAxis), "keepdims": .integer(1)])
+        let peak = site.node("Cast", [largest], ["to": .integer(1)])
+        let places = site.constant((0..<count).map { Float($0) }, isPicture ? [1, count, 1, 1] : [count])
         let distance = site.node("Abs", [site.node("Sub", [places, peak])])
         let isNear = site.node("LessOrEqual", [distance, site.constant(Float(radius))])
         let near = site.node("Where", [isNear, levels, site.constant(0)])
         func dot(_ values: [Float]) -> String {
-            site.node("Conv", [near, site.constant(values, [1, count, 1, 1])], ["kernel_shape": .integers([1, 1])])
+            isPicture
+                ? site.node("Conv", [near, site.constant(values, [1, count, 1, 1])], ["kernel_shape": .integers([1, 1])])
+                : site.node("MatMul", [near, site.constant(values, [count, 1])])
         }
         site.emit("Div", [dot(coefficients), dot(coefficients.map { _ in 1 })])
     }
