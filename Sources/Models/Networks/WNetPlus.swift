@@ -10,7 +10,7 @@ public struct WNetPlus: Network {
     public static let summary = "W-net with its successors' losses: similarity, consistency, occlusion"
     /// W-net's settings that have other defaults here.
     static let defaults = [
-        "edges": "aligned", "smoothness": "0.01", "similarity": "0.85", "consistency": "0.01", "occlusion": "masked",
+        "edges": "aligned", "smoothness": "0.01", "similarity": "0.85", "consistency": "0.001", "occlusion": "masked",
         "peak": "2",
     ]
     public static let settings = WNet.settings.map { setting in
