@@ -6,7 +6,12 @@ public struct ProtobufWriter: Sendable {
 
     public init() {}
 
-    private enum WireType: UInt64 { case varint = 0, fixed64 = 1, lengthDelimited = 2, fixed32 = 5 }
+    private enum WireType: UInt64 {
+        case varint = 0
+        case fixed64 = 1
+        case lengthDelimited = 2
+        case fixed32 = 5
+    }
 
     /// Integers, enumerations, booleans. Negative numbers take ten bytes, as the format wants it.
     public mutating func put(_ field: Int, _ value: Int) {

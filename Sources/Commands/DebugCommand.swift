@@ -12,7 +12,8 @@ import Training
 /// `vergence debug …`: one process, no launcher.
 struct DebugCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "debug", abstract: "Looks inside: one step, a trajectory, gradients, the graph, a run's past. One process.",
+        commandName: "debug",
+        abstract: "Looks inside: one step, a trajectory, gradients, the graph, a run's past. One process.",
         subcommands: [
             DebugStepCommand.self, TrajectoryCommand.self, GradientCheckCommand.self, DebugReplayCommand.self,
             DebugCompareCommand.self, GraphCommand.self,
@@ -96,7 +97,7 @@ struct DebugStepCommand: ParsableCommand {
                 let isInput = network.inputs.contains { $0.name == field.name }
                 return NamedTensor("\(isInput ? "input" : "target").\(field.name)", field.shape, field.values)
             } + results)
-                .map { SafeTensorsWriter.Tensor($0.name, $0.shape, $0.values) },
+            .map { SafeTensorsWriter.Tensor($0.name, $0.shape, $0.values) },
             metadata: ["model": network.name, "mode": mode.rawValue])
         for result in results where result.shape.rank == 0 { print("\(result.name) \(result.values[0])") }
         print("\(results.count) tensors in \(dump)")
@@ -185,7 +186,8 @@ struct GradientCheckCommand: ParsableCommand {
         func count(_ verdict: GradientCheck.Verdict) -> Int { report.rows.filter { $0.verdict == verdict }.count }
         print("\(count(.agrees)) agree, \(count(.disagrees)) disagree, \(count(.hidden)) hidden by rounding")
         if count(.agrees) == 0 {
-            throw Failure(.internalFault, "no gradient stands out of the rounding; give a larger --size or another --seed")
+            throw Failure(
+                .internalFault, "no gradient stands out of the rounding; give a larger --size or another --seed")
         }
         if let first = report.rows.first(where: { $0.verdict == .disagrees }) {
             throw Failure(.internalFault, "the gradient of \(first.parameter) disagrees with finite differences")

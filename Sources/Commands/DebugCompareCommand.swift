@@ -72,10 +72,14 @@ struct DebugCompareCommand: ParsableCommand {
                     + "\(tensor.elements) elements by at most \(tensor.largest); \(result.differentTensors) of "
                     + "\(result.tensorCount) tensors differ")
         }
-        if !result.onlyInOne.isEmpty { lines.append("only in one of them: \(result.onlyInOne.joined(separator: ", "))") }
+        if !result.onlyInOne.isEmpty {
+            lines.append("only in one of them: \(result.onlyInOne.joined(separator: ", "))")
+        }
         if lines.isEmpty {
             if json == nil {
-                print("equal: \(result.tensorCount) tensors" + (result.commonSteps.map { ", lanes of \($0) steps" } ?? ""))
+                print(
+                    "equal: \(result.tensorCount) tensors" + (result.commonSteps.map { ", lanes of \($0) steps" } ?? "")
+                )
             }
             return
         }
@@ -97,10 +101,11 @@ struct DebugCompareCommand: ParsableCommand {
             ]
         }
         if let tensor = result.tensor {
-            object["tensor"] = [
-                "name": tensor.tensor, "index": tensor.index, "first": Double(tensor.first),
-                "second": Double(tensor.second), "largest": Double(tensor.largest), "elements": tensor.elements,
-            ] as [String: Any]
+            object["tensor"] =
+                [
+                    "name": tensor.tensor, "index": tensor.index, "first": Double(tensor.first),
+                    "second": Double(tensor.second), "largest": Double(tensor.largest), "elements": tensor.elements,
+                ] as [String: Any]
         }
         return object
     }

@@ -55,7 +55,8 @@ struct DebugReplayCommand: ParsableCommand {
         let session = try TrainingSession(
             configuration: configuration, start: .replaying(after: step - 1), communication: communication,
             kernels: kernels, observer: nil, writeConfiguration: { _ in }, shouldStop: { false })
-        Console.note("from step \(session.startStep) to \(step), lanes \(wanted.map { "\($0.lane)" }.joined(separator: ", "))")
+        Console.note(
+            "from step \(session.startStep) to \(step), lanes \(wanted.map { "\($0.lane)" }.joined(separator: ", "))")
         let lanes = try session.replay(step: step, lanes: wanted.map(\.lane)) { _ in }
         if let dump {
             let tensors = lanes.flatMap { lane in

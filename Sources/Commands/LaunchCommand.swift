@@ -104,14 +104,16 @@ struct LaunchCommand: ParsableCommand {
         }
         if dryRun { return show(site, options, job, cores, environment) }
         let supervisor = try Supervisor(
-            site: site, options: options, job: job, cores: cores, environment: environment, resumePrefix: resumePrefix(),
+            site: site, options: options, job: job, cores: cores, environment: environment,
+            resumePrefix: resumePrefix(),
             // Whoever asks for quiet wants to know of failures, and these lines are about little else.
             formatLine: { Log.line($0, .info, source: "launch", style: Log.style == .json ? .json : .text) ?? "" },
             makeStallWatch: { [hangTimeout] in
                 // Only training sends heartbeats.
                 guard job.run != nil, hangTimeout > 0 else { return nil }
                 func say(_ text: String) { Console.say(text, .info, source: "launch") }
-                guard let address = HeartbeatWatch.address(site, network: options.network, environment: environment) else {
+                guard let address = HeartbeatWatch.address(site, network: options.network, environment: environment)
+                else {
                     say("no address of this machine is in \(options.network ?? "reach"): hangs will not be noticed")
                     return nil
                 }

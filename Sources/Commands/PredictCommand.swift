@@ -54,7 +54,9 @@ struct PredictCommand: ParsableCommand {
     var flip = false
     @Option(help: "What to write: \(Format.allCases.map(\.rawValue).joined(separator: ",")); commas between.")
     var formats = "color,png16,pfm,views,sbs,anaglyph"
-    @Option(parsing: .unconditional, help: "Disparities of the colour map's ends, LOW:HIGH; without it each map, or film, has its own.")
+    @Option(
+        parsing: .unconditional,
+        help: "Disparities of the colour map's ends, LOW:HIGH; without it each map, or film, has its own.")
     var range: String?
     @OptionGroup(title: "Space") var space: SpaceOptions
     @OptionGroup(title: "Films") var film: FilmOutputOptions
@@ -76,7 +78,8 @@ struct PredictCommand: ParsableCommand {
         let films = try filmJobs(fixedRange, rig)
         let inputs = self.inputs.filter { !isFilm($0) }
         let predictor = try Predictor(
-            network.load(), size: size.map { ($0.height, $0.width) }, averagesMirrored: flip, kernels: machine.kernels())
+            network.load(), size: size.map { ($0.height, $0.width) }, averagesMirrored: flip, kernels: machine.kernels()
+        )
         for film in films { print(try film.run(predictor)) }
         if inputs.isEmpty { return }
         let fields = predictor.network.inputs.map(\.name)
@@ -84,7 +87,8 @@ struct PredictCommand: ParsableCommand {
         var keys: Set<String> = []
         for item in items where !keys.insert(item.key).inserted {
             throw Failure(
-                .usage, "two inputs are called \(item.key) and would share their maps; predict them into different folders")
+                .usage,
+                "two inputs are called \(item.key) and would share their maps; predict them into different folders")
         }
         let reporter = ProgressReporter(task: "predict", unit: "picture", items: "pictures", total: items.count)
         defer { reporter.finish() }
@@ -129,12 +133,14 @@ struct PredictCommand: ParsableCommand {
             return []
         }
         if space.ply || space.contactSheet {
-            throw Failure(.usage, "--ply and --contact-sheet are for pictures; take frames of the film with ffmpeg first")
+            throw Failure(
+                .usage, "--ply and --contact-sheet are for pictures; take frames of the film with ffmpeg first")
         }
         for path in films where !Files.exists(path) { throw Failure(.missingInput, "\(path): no such film") }
         let isFile = Films.isFilm(output) && !Files.isFolder(output)
         if isFile, inputs.count > 1 {
-            throw Failure(.usage, "--output \(output): is one film, but there are \(inputs.count) inputs; give a folder")
+            throw Failure(
+                .usage, "--output \(output): is one film, but there are \(inputs.count) inputs; give a folder")
         }
         var reading = FilmOptions()
         reading.swapsEyes = swapEyes
@@ -155,7 +161,8 @@ struct PredictCommand: ParsableCommand {
         }
         var stems: Set<String> = []
         for job in jobs where !stems.insert(job.stem).inserted {
-            throw Failure(.usage, "two films are called \(job.stem) and would share a name; give different --output folders")
+            throw Failure(
+                .usage, "two films are called \(job.stem) and would share a name; give different --output folders")
         }
         return jobs
     }
@@ -174,11 +181,13 @@ struct PredictCommand: ParsableCommand {
         // Packed views are a picture too, for a network that reads the left one.
         let hasViews = Files.isFolder(input + "/left") && Files.isFolder(input + "/right")
         let takesViews =
-            Set(fields) == [FieldName.left, FieldName.right] || fields == [FieldName.left] && (layout != nil || hasViews)
+            Set(fields) == [FieldName.left, FieldName.right]
+            || fields == [FieldName.left] && (layout != nil || hasViews)
         if !takesViews {
             guard layout == nil || layout == .folders && fields.count > 1 else {
                 throw Failure(
-                    .usage, "--layout \(layout?.rawValue ?? ""): the network reads \(fields.joined(separator: " and ")), "
+                    .usage,
+                    "--layout \(layout?.rawValue ?? ""): the network reads \(fields.joined(separator: " and ")), "
                         + "no packed views; leave --layout out")
             }
             return try PictureFolders(root: input, fields: fields).items()
@@ -205,7 +214,8 @@ struct PredictCommand: ParsableCommand {
     }
 
     private func write(
-        _ prediction: Predictor.Prediction, _ maps: [Predictor.PredictedMap], key: String, _ formats: [Format], _ fixedRange: ClosedRange<Float>?
+        _ prediction: Predictor.Prediction, _ maps: [Predictor.PredictedMap], key: String, _ formats: [Format],
+        _ fixedRange: ClosedRange<Float>?
     ) throws {
         let base = "\(output)/\(key)"
         if key.contains("/") {

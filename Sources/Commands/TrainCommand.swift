@@ -39,8 +39,9 @@ struct TrainCommand: ParsableCommand {
     var resume = false
     @Flag(name: .customLong("dry-run"), help: "Print the resolved configuration, counts and memory; write nothing.")
     var dryRun = false
-    @Option(help: ArgumentHelp(
-        "Write where all ranks' time went into this file at the end, in Chrome's trace format.", valueName: "file"))
+    @Option(
+        help: ArgumentHelp(
+            "Write where all ranks' time went into this file at the end, in Chrome's trace format.", valueName: "file"))
     var trace: String?
     @Option(help: "Run this many ranks as threads of one process (debugging).")
     var ranks = 1

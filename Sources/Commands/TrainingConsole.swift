@@ -131,7 +131,8 @@ final class TrainingConsole: TrainingObserver {
             let wait = min(rank.communicationSeconds, slowest.busySeconds - rank.busySeconds)
             try rankTable?.append([
                 CSVCell(report.step), CSVCell(rank.rank), CSVCell(rank.host), CSVCell(seconds: rank.computeSeconds),
-                CSVCell(seconds: rank.dataWaitSeconds), CSVCell(seconds: rank.communicationSeconds), CSVCell(slowest.rank), CSVCell(seconds: wait),
+                CSVCell(seconds: rank.dataWaitSeconds), CSVCell(seconds: rank.communicationSeconds),
+                CSVCell(slowest.rank), CSVCell(seconds: wait),
             ])
             for (index, hash) in rank.laneHashes.enumerated() {
                 try laneTable?.append([

@@ -112,8 +112,10 @@ enum TrainingRanks {
             try AtomicFileWriter.write(ConfigurationFile.text(configuration), to: folder.configurationPath)
         }
         let session = try TrainingSession(
-            configuration: configuration, start: wishes.resume ? .resuming : .anew, communication: communication, kernels: kernels,
-            observer: observer, fault: ProcessInfo.processInfo.environment["VERGENCE_INJECT"].map { try FaultInjection($0) },
+            configuration: configuration, start: wishes.resume ? .resuming : .anew, communication: communication,
+            kernels: kernels,
+            observer: observer,
+            fault: ProcessInfo.processInfo.environment["VERGENCE_INJECT"].map { try FaultInjection($0) },
             tracePath: wishes.trace, writeConfiguration: save, shouldStop: { InterruptSignal.isRequested },
             shouldSave: CheckpointSignal.question(), cacheWarning: { Console.warn("cache: \($0)") })
         // What may change on resuming stays changed, so that the next --resume needs no options.

@@ -57,7 +57,8 @@ public struct LaunchEnvironment: Sendable {
 
     public init(
         isUnderLauncher: Bool, rank: Int, worldSize: Int?, ranksOnHost: Int, isBound: Bool,
-        localRank: Int?, unrelatedTasks: (number: Int, count: Int)?, communicationLibrary: @escaping @Sendable () -> String,
+        localRank: Int?, unrelatedTasks: (number: Int, count: Int)?,
+        communicationLibrary: @escaping @Sendable () -> String,
         makeCommunicator: @escaping @Sendable () throws -> any Communicator
     ) {
         self.isUnderLauncher = isUnderLauncher
@@ -75,7 +76,8 @@ public struct LaunchEnvironment: Sendable {
 
     /// One process, no launcher.
     public static let solo = LaunchEnvironment(
-        isUnderLauncher: false, rank: 0, worldSize: nil, ranksOnHost: 1, isBound: false, localRank: nil, unrelatedTasks: nil,
+        isUnderLauncher: false, rank: 0, worldSize: nil, ranksOnHost: 1, isBound: false, localRank: nil,
+        unrelatedTasks: nil,
         communicationLibrary: { "" }
     ) { SoloCommunicator() }
 }

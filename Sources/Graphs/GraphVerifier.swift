@@ -58,6 +58,7 @@ extension Graph {
         }
         return Graph(
             values: values, nodes: kept.map { nodes[$0] }, inputs: inputs.filter(live.contains),
-            parameters: parameters, buffers: buffers, outputs: outputs, parameterGradients: parameterGradients, statistics: statistics)
+            parameters: parameters, buffers: buffers, outputs: outputs, parameterGradients: parameterGradients,
+            statistics: statistics)
     }
 }

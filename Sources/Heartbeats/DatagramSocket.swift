@@ -7,7 +7,8 @@ struct SocketAddress: Equatable, Sendable, CustomStringConvertible {
     private(set) var bytes: [UInt8]
 
     init(_ storage: UnsafePointer<sockaddr_storage>, byteCount: socklen_t) {
-        bytes = Array(UnsafeRawBufferPointer(start: storage, count: min(Int(byteCount), MemoryLayout<sockaddr_storage>.size)))
+        bytes = Array(
+            UnsafeRawBufferPointer(start: storage, count: min(Int(byteCount), MemoryLayout<sockaddr_storage>.size)))
     }
 
     /// - Parameter host: an address in numbers; names are not looked up, because that can take minutes.
@@ -75,7 +76,9 @@ struct SocketAddress: Equatable, Sendable, CustomStringConvertible {
     /// Whether it stands for all interfaces, or for many receivers.
     var isGeneral: Bool {
         let host = host
-        if family == AF_INET6 { return host == "::" || host.lowercased().hasPrefix("ff") || host.hasPrefix("::ffff:0.0.0.0") }
+        if family == AF_INET6 {
+            return host == "::" || host.lowercased().hasPrefix("ff") || host.hasPrefix("::ffff:0.0.0.0")
+        }
         guard let first = host.split(separator: ".").first.flatMap({ Int($0) }) else { return true }
         return first == 0 || first >= 224
     }

@@ -21,7 +21,9 @@ public struct HangDetector: Sendable, Equatable {
         case active
     }
 
-    private func state(_ observation: HeartbeatObservation?, now: Double, startedAt: Double, awakeSince: Double) -> State {
+    private func state(_ observation: HeartbeatObservation?, now: Double, startedAt: Double, awakeSince: Double)
+        -> State
+    {
         guard let observation else { return .unheard }
         let status = observation.beat.status
         if status.phase == .finished { return .finished }
@@ -117,7 +119,9 @@ public struct HangDetector: Sendable, Equatable {
     }
 
     /// Those of the waiting ranks that completed the fewest collective calls; all of them if they are level.
-    private func behind(_ waiting: [(rank: Int, still: Double)], _ ranks: [HeartbeatObservation?]) -> [HangReport.Culprit] {
+    private func behind(_ waiting: [(rank: Int, still: Double)], _ ranks: [HeartbeatObservation?]) -> [HangReport
+        .Culprit]
+    {
         let beats = waiting.compactMap { entry in ranks[entry.rank].map { (entry.still, $0.beat) } }
         func order(_ beat: Heartbeat) -> (Int, UInt64) { (beat.status.step, beat.status.exchanges) }
         guard let lowest = beats.map({ order($0.1) }).min(by: <) else { return [] }

@@ -112,8 +112,10 @@ public struct Heartbeat: Sendable, Equatable {
         let record = try optional(upTo: StatusBoard.largestRecord)
         let hostBytes = UnsafeRawBufferPointer(
             rebasing: bytes[(Self.signedByteCount - Self.hostByteCount)..<Self.signedByteCount])
-        guard number > 0, world > 0, world <= UInt32(Self.largestWorld), rank < world, pid > 0, pid <= UInt32(Int32.max),
-            let phase, flags <= 1, step <= UInt64(StatusBoard.largestStep), milliseconds <= Self.longestPhaseMilliseconds,
+        guard number > 0, world > 0, world <= UInt32(Self.largestWorld), rank < world, pid > 0,
+            pid <= UInt32(Int32.max),
+            let phase, flags <= 1, step <= UInt64(StatusBoard.largestStep),
+            milliseconds <= Self.longestPhaseMilliseconds,
             (1...Self.hostByteCount).contains(hostCount), hostBytes[..<hostCount].allSatisfy(Self.isPrintable),
             hostBytes[hostCount...].allSatisfy({ $0 == 0 })
         else { throw .value }

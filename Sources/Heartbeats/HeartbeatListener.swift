@@ -111,7 +111,8 @@ public final class HeartbeatListener: Sendable {
             table = Mutex(
                 State(
                     table: Table(
-                        ranks: [HeartbeatObservation?](repeating: nil, count: worldSize), listenedAt: now, awakeSince: now),
+                        ranks: [HeartbeatObservation?](repeating: nil, count: worldSize), listenedAt: now,
+                        awakeSince: now),
                     senders: [SocketAddress?](repeating: nil, count: worldSize)))
         }
 

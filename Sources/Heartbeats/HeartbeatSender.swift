@@ -43,7 +43,8 @@ public final class HeartbeatSender: Sendable {
             throw Failure(.usage, "\(addressVariable): \(error)")
         }
         guard rank >= 0, rank < worldSize, worldSize <= Heartbeat.largestWorld else {
-            throw Failure(.usage, "rank \(rank) of \(worldSize): heartbeats are for at most \(Heartbeat.largestWorld) ranks")
+            throw Failure(
+                .usage, "rank \(rank) of \(worldSize): heartbeats are for at most \(Heartbeat.largestWorld) ranks")
         }
         return HeartbeatSender(
             try Core(
@@ -137,7 +138,8 @@ public final class HeartbeatSender: Sendable {
                 let message = buffer.withUnsafeMutableBytes { buffer -> HeartbeatRequest?? in
                     guard let (count, _) = socket.receive(buffer) else { return .none }
                     guard count <= buffer.count else { return .some(nil) }
-                    return .some(HeartbeatRequest(decoding: UnsafeRawBufferPointer(rebasing: buffer[..<count]), token: token))
+                    return .some(
+                        HeartbeatRequest(decoding: UnsafeRawBufferPointer(rebasing: buffer[..<count]), token: token))
                 }
                 guard let message else { break }
                 if let message, message.rank == rank { newest = max(newest, message.number) }

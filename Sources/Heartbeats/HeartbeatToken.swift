@@ -23,7 +23,8 @@ public struct HeartbeatToken: Sendable, Equatable {
     private static func isHexadecimal(_ digit: UInt8) -> Bool {
         switch digit {
         case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "f"),
-            UInt8(ascii: "A")...UInt8(ascii: "F"): true
+            UInt8(ascii: "A")...UInt8(ascii: "F"):
+            true
         default: false
         }
     }

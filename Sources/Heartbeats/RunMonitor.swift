@@ -86,7 +86,8 @@ public final class RunMonitor: Sendable {
     public var warning: String? {
         let counts = counts
         if counts.contested > 0 {
-            return "two processes say that they are the same rank (\(counts.contested) messages): did the launcher start "
+            return
+                "two processes say that they are the same rank (\(counts.contested) messages): did the launcher start "
                 + "copies that do not know of each other?"
         }
         return counts.foreign > 0 ? "\(counts.foreign) messages of strangers were dropped" : nil

@@ -28,7 +28,8 @@ public enum StackDump {
             guard thread == nil else { return }
             let error = cthreads_stack_dump_install()
             guard error == 0 else {
-                throw Failure(.internalFault, "cannot take signals for stack dumps: \(String(cString: strerror(error)))")
+                throw Failure(
+                    .internalFault, "cannot take signals for stack dumps: \(String(cString: strerror(error)))")
             }
             thread = WorkerThread(name: "stack dump") {
                 while true {

@@ -81,7 +81,8 @@ struct WinogradPlan {
         if isFused {
             // Transformed tiles and, forward, the weights that they meet again and again: 1.5 MB, in whole tiles of the
             // matrix kernel. Sums of a weight gradient pass by once per block, which wants long blocks.
-            let floats = direction == .weightGradient ? 5 << 16 : (3 << 17) - Self.points * inputChannels * outputChannels
+            let floats =
+                direction == .weightGradient ? 5 << 16 : (3 << 17) - Self.points * inputChannels * outputChannels
             block = max(28, min(floats / planes / 14 * 14, 112))
             strandCount =
                 direction == .weightGradient
@@ -147,7 +148,8 @@ public struct PictureParts {
 
     public init(_ first: TensorView, _ second: TensorView? = nil) {
         precondition(
-            second.map { $0.shape.rank == 4 && $0.shape.dimensions.prefix(3) == first.shape.dimensions.prefix(3) } ?? true,
+            second.map { $0.shape.rank == 4 && $0.shape.dimensions.prefix(3) == first.shape.dimensions.prefix(3) }
+                ?? true,
             "\(first.shape) beside \(second?.shape ?? [])")
         self.first = first
         self.second = second

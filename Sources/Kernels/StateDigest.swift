@@ -73,7 +73,8 @@ public final class StateDigest: @unchecked Sendable {
         for piece in firstPieces[index]..<firstPieces[index + 1] {
             let range = pieces[piece].range
             for (arena, values) in arenas.enumerated() {
-                table[arena * pieces.count + piece] = kernels.pointee.checksum(values.base + range.lowerBound, range.count)
+                table[arena * pieces.count + piece] = kernels.pointee.checksum(
+                    values.base + range.lowerBound, range.count)
             }
         }
     }

@@ -125,8 +125,12 @@ public struct UpsampleSum {
         self.output = output
         shapes = terms.map(\.shape)
         hasBias = terms.contains { $0.bias != nil }
-        for shape in shapes { precondition(shape.output == output.shape, "\(shape.output) in a sum of \(output.shape)") }
-        if let base { precondition(base.slice.shape == output.shape, "\(base.slice.shape) in a sum of \(output.shape)") }
+        for shape in shapes {
+            precondition(shape.output == output.shape, "\(shape.output) in a sum of \(output.shape)")
+        }
+        if let base {
+            precondition(base.slice.shape == output.shape, "\(base.slice.shape) in a sum of \(output.shape)")
+        }
         let largest = shapes.reduce(1) { max($0, $1.scale) }
         let rowFloats = max(1, output.shape[2] * output.shape[3])
         let rows = max(largest, (3 << 17) / rowFloats / largest * largest)

@@ -54,7 +54,8 @@ public struct UpsampleGradients {
         shape = UpsampleShape(input, weights: weights.shape)
         precondition(
             shape.isOutput(outputGradient.shape) && inputGradient.shape == input.shape
-                && weightGradient.shape == weights.shape && (biasGradient?.count ?? shape.outputChannels) == weights.shape[3],
+                && weightGradient.shape == weights.shape
+                && (biasGradient?.count ?? shape.outputChannels) == weights.shape[3],
             "gradient \(outputGradient.shape) of \(shape.output), \(inputGradient.shape), \(weightGradient.shape)")
         (self.outputGradient, self.input, self.weights) = (outputGradient, input, weights)
         (self.factor, self.inputGradient, self.weightGradient) = (factor, inputGradient, weightGradient)

@@ -127,7 +127,9 @@ public struct BatchNormInference: Runnable {
 
 extension BatchNormInference: ONNXExpressible {
     public func express(_ site: ONNXSite) throws(ONNXError) {
-        guard site.channelAxis == 1 else { throw ONNXError("normalises \(site.shape(0)), where channels are not axis 1") }
+        guard site.channelAxis == 1 else {
+            throw ONNXError("normalises \(site.shape(0)), where channels are not axis 1")
+        }
         // Here gain, bias, mean, variance; so there.
         let vectors = [try site.vector(1), try site.vector(2), try site.vector(3), try site.vector(4)]
         site.emit("BatchNormalization", [try site.input()] + vectors, ["epsilon": .number(epsilon)])

@@ -167,7 +167,9 @@ public struct NormReLUInference: Runnable {
 
 extension NormReLUInference: ONNXExpressible {
     public func express(_ site: ONNXSite) throws(ONNXError) {
-        guard site.channelAxis == 1 else { throw ONNXError("normalises \(site.shape(0)), where channels are not axis 1") }
+        guard site.channelAxis == 1 else {
+            throw ONNXError("normalises \(site.shape(0)), where channels are not axis 1")
+        }
         let count = site.inputCount - 4
         var (parts, vectors): ([String], [String]) = ([], [])
         for index in 0..<count { parts.append(try site.input(index)) }

@@ -148,7 +148,9 @@ extension Selection: ONNXExpressible {
         let taps = before + 1 + after
         var kernels = [Float](repeating: 0, count: channels * levels * taps)
         for channel in 0..<channels {
-            for (level, shift) in shifts.enumerated() { kernels[(channel * levels + level) * taps + before + shift] = 1 }
+            for (level, shift) in shifts.enumerated() {
+                kernels[(channel * levels + level) * taps + before + shift] = 1
+            }
         }
         var (picture, pads) = (try site.input(), [0, before, 0, after])
         if border != .zero && before + after > 0 {

@@ -328,7 +328,8 @@ extension PeakDot: ONNXExpressible {
         let near = site.node("Where", [isNear, levels, site.constant(0)])
         func dot(_ values: [Float]) -> String {
             isPicture
-                ? site.node("Conv", [near, site.constant(values, [1, count, 1, 1])], ["kernel_shape": .integers([1, 1])])
+                ? site.node(
+                    "Conv", [near, site.constant(values, [1, count, 1, 1])], ["kernel_shape": .integers([1, 1])])
                 : site.node("MatMul", [near, site.constant(values, [count, 1])])
         }
         site.emit("Div", [dot(coefficients), dot(coefficients.map { _ in 1 })])

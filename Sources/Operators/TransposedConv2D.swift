@@ -41,8 +41,10 @@ public struct TransposedConv2D: Runnable {
     }
 
     public func workspaceCount(inputs: [Shape], outputs: [Shape], kernels: KernelContext) -> Int {
-        geometry.isTiling ? 0 : KernelContext.transposedConvolution2DWorkspaceCount(
-            input: inputs[0], weights: inputs[1], geometry: geometry, threadCount: kernels.pool.threadCount)
+        geometry.isTiling
+            ? 0
+            : KernelContext.transposedConvolution2DWorkspaceCount(
+                input: inputs[0], weights: inputs[1], geometry: geometry, threadCount: kernels.pool.threadCount)
     }
 
     public var packedInputs: [Int] { [1, 2] }

@@ -66,7 +66,8 @@ public final class Adam: Optimizer {
     }
 
     public func update(
-        parameters: FloatArena, gradients: FloatArena, learningRate: Double, context: KernelContext, digest: StateDigest?
+        parameters: FloatArena, gradients: FloatArena, learningRate: Double, context: KernelContext,
+        digest: StateDigest?
     ) {
         precondition(
             parameters.count == count && gradients.count >= count, "arenas of \(parameters.count), not \(count)")

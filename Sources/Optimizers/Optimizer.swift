@@ -13,7 +13,8 @@ public protocol Optimizer: AnyObject {
     /// One step: parameters [count] change in place, gradients, at least as many, are only read. Allocates nothing.
     /// - Parameter digest: takes checksums of parameters and state on the way.
     func update(
-        parameters: FloatArena, gradients: FloatArena, learningRate: Double, context: KernelContext, digest: StateDigest?)
+        parameters: FloatArena, gradients: FloatArena, learningRate: Double, context: KernelContext,
+        digest: StateDigest?)
 }
 
 extension Optimizer {

@@ -41,7 +41,8 @@ public final class SGD: Optimizer {
     public var stateArenas: [(name: String, arena: FloatArena)] { momentum.map { [("momentum", $0)] } ?? [] }
 
     public func update(
-        parameters: FloatArena, gradients: FloatArena, learningRate: Double, context: KernelContext, digest: StateDigest?
+        parameters: FloatArena, gradients: FloatArena, learningRate: Double, context: KernelContext,
+        digest: StateDigest?
     ) {
         precondition(
             parameters.count == count && gradients.count >= count, "arenas of \(parameters.count), not \(count)")

@@ -132,7 +132,8 @@ public final class LocalShards: @unchecked Sendable {
             locked { crowded[shard.hash] = isRoom ? nil : monotonicSeconds() }
         } catch {
             locked { _ = refused.insert(shard.hash) }
-            let isFull = (error as? FileError).map { [ENOSPC, EDQUOT, EROFS, EACCES, EPERM].contains($0.code) } ?? false
+            let isFull =
+                (error as? FileError).map { [ENOSPC, EDQUOT, EROFS, EACCES, EPERM].contains($0.code) } ?? false
             let isFirst = locked {
                 defer { hasWarned = true }
                 // No copy will fare better on a full disk.
@@ -140,7 +141,8 @@ public final class LocalShards: @unchecked Sendable {
                 return !hasWarned
             }
             if isFirst {
-                warning("\(error); its records are read from where they are" + (isFull ? ", and so are all others" : ""))
+                warning(
+                    "\(error); its records are read from where they are" + (isFull ? ", and so are all others" : ""))
             }
         }
         locked { _ = asked.remove(shard.hash) }

@@ -232,14 +232,18 @@ public struct Manifest: Sendable, Equatable {
                     fields.append(field)
                     continue
                 }
-                fields[place].elements = Set(fields[place].elements + field.elements).sorted { $0.rawValue < $1.rawValue }
+                fields[place].elements = Set(fields[place].elements + field.elements).sorted {
+                    $0.rawValue < $1.rawValue
+                }
                 fields[place].channels = Set(fields[place].channels + field.channels).sorted()
                 fields[place].recordCount += field.recordCount
                 fields[place].byteCount += field.byteCount
                 fields[place].storedByteCount += field.storedByteCount
                 let (heights, widths) = (fields[place].heights, fields[place].widths)
                 fields[place].heights =
-                    min(heights.lowerBound, field.heights.lowerBound)...max(heights.upperBound, field.heights.upperBound)
+                    min(
+                        heights.lowerBound, field.heights.lowerBound)...max(
+                        heights.upperBound, field.heights.upperBound)
                 fields[place].widths =
                     min(widths.lowerBound, field.widths.lowerBound)...max(widths.upperBound, field.widths.upperBound)
             }

@@ -34,7 +34,9 @@ public enum PictureColours {
     /// `level`: of CFilters; all levels give the same bits.
     static func change(_ values: UnsafeMutableBufferPointer<Float>, by change: Change, level: Int32) {
         let pixels = values.count / 3
-        guard let filters = cf_filters(level), let base = values.baseAddress, pixels > 0, !change.isNothing else { return }
+        guard let filters = cf_filters(level), let base = values.baseAddress, pixels > 0, !change.isNothing else {
+            return
+        }
         precondition(values.count == 3 * pixels && pixels < 1 << 30, "\(values.count) values are no picture")
         var colour = cf_colour()
         colour.contrast = change.contrast
@@ -93,7 +95,9 @@ public enum PictureColours {
         _ picture: UnsafeRawBufferPointer, _ window: Window, table: UnsafeBufferPointer<Float>? = nil,
         into target: UnsafeMutableBufferPointer<Float>, level: Int32
     ) {
-        guard let filters = cf_filters(level), let source = picture.baseAddress, let out = target.baseAddress else { return }
+        guard let filters = cf_filters(level), let source = picture.baseAddress, let out = target.baseAddress else {
+            return
+        }
         precondition(
             picture.count == 3 * window.sourceHeight * window.sourceWidth
                 && target.count == 3 * window.height * window.width && window.sourceWidth < 1 << 30

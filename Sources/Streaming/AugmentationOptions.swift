@@ -38,7 +38,8 @@ public struct AugmentationOptions: Sendable, Equatable {
             }, format: { "\($0.mirror)" }),
         Field(
             name: "scale",
-            help: "enlarge by 1…this, or low...high, never below what fills the sample; disparity times it, depth by it",
+            help:
+                "enlarge by 1…this, or low...high, never below what fills the sample; disparity times it, depth by it",
             isFlag: false,
             parse: { text, options in
                 guard let range = scaleRange(text) else { return "give a number in 1…4, or low...high in 0.5…4" }

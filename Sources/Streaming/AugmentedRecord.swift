@@ -36,7 +36,8 @@ public enum AugmentedRecord {
             guard let view = batch[field.name], let stored = record[field.name] else { return nil }
             let values = UnsafeBufferPointer(view.buffer)
             return Record.Field(
-                field.name, array(values, height, width, field.kind == .picture ? .uint8 : stored.element, field.channels))
+                field.name,
+                array(values, height, width, field.kind == .picture ? .uint8 : stored.element, field.channels))
         }
         withExtendedLifetime(batch) {}
         if let rig = record[FieldName.calibration] {

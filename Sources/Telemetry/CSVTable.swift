@@ -23,7 +23,8 @@ public struct CSVTable: Sendable {
             guard cells.count == columns.count else {
                 throw Failure(
                     .badData,
-                    "\(path): line \(number + 1) has \(cells.count) cells, the header \(columns.count); remove that line")
+                    "\(path): line \(number + 1) has \(cells.count) cells, the header \(columns.count); remove that line"
+                )
             }
             rows.append(cells)
         }

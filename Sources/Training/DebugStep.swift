@@ -28,7 +28,8 @@ public enum DebugStep {
         case .eval:
             let executor = Executor(
                 graph.graph,
-                memory: .inference(parameters: state.parameterArena, statistics: state.inferenceStatistics, areConstant: false),
+                memory: .inference(
+                    parameters: state.parameterArena, statistics: state.inferenceStatistics, areConstant: false),
                 kernels: kernels)
             try FieldTensors.fill(read, from: fields) { executor.input($0) }
             executor.run(.deterministic)

@@ -25,7 +25,8 @@ extension Evaluation {
                 imageCount: network.imageCount,
                 rows: [
                     Evaluation.row(source, network),
-                    Row(name: source + ", all pixels alike", values: Array(zip(DepthSums.names, network.pooled.values))),
+                    Row(
+                        name: source + ", all pixels alike", values: Array(zip(DepthSums.names, network.pooled.values))),
                     Evaluation.row("best constant", constant),
                 ])
         }

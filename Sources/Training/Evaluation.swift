@@ -117,7 +117,8 @@ public struct Evaluation {
                 truth.height == map.height, truth.width == map.width
             {
                 try measureDepth(geometry.depth(ofDisparity: map), truth, into: &depth)
-                try writeErrors(ErrorColours.depth(MetricDepth.map(ofDisparity: map, geometry), truth: truth), of: record)
+                try writeErrors(
+                    ErrorColours.depth(MetricDepth.map(ofDisparity: map, geometry), truth: truth), of: record)
             }
             var own: Row?
             for found in maps where found.kind != .disparity {

@@ -72,8 +72,9 @@ public enum GradientCheck {
             // A gradient of zero is looked at along a direction of chance alone: if the loss changes there, it is wrong.
             let isZero = length < 1e-12
             let direction = gradient.enumerated().map {
-                isZero ? random.uniform(UInt64($0.offset), in: -1..<1) / Double(gradient.count).squareRoot() :
-                ($0.element + 0.3 * chance * random.uniform(UInt64($0.offset), in: -1..<1)) / max(length, 1e-30)
+                isZero
+                    ? random.uniform(UInt64($0.offset), in: -1..<1) / Double(gradient.count).squareRoot()
+                    : ($0.element + 0.3 * chance * random.uniform(UInt64($0.offset), in: -1..<1)) / max(length, 1e-30)
             }
             let analytic = zip(gradient, direction).reduce(0.0) { $0 + $1.0 * $1.1 }
             let size = max(norm(original.map(Double.init)), 0.1 * Double(original.count).squareRoot())

@@ -71,7 +71,9 @@ public final class Predictor {
         }
         executor = Executor(
             graph.graph,
-            memory: .inference(parameters: trained.state.parameterArena, statistics: trained.state.inferenceStatistics, areConstant: true),
+            memory: .inference(
+                parameters: trained.state.parameterArena, statistics: trained.state.inferenceStatistics,
+                areConstant: true),
             kernels: kernels)
     }
 

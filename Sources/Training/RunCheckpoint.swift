@@ -215,7 +215,8 @@ public struct TrainedNetwork {
                 return parts.count == 2 ? (String(parts[0]), String(parts[1])) : nil
             }
             guard let type = NetworkRegistry.all.first(where: { $0.name == stored }) else {
-                throw Failure(.badData, "\(path): is of a model '\(stored)' that this program does not know; use a newer one")
+                throw Failure(
+                    .badData, "\(path): is of a model '\(stored)' that this program does not know; use a newer one")
             }
             let wanted = try Settings(type.settings, given, owner: stored)
             for (name, _) in given where settings.first(where: { $0.name == name })?.value != wanted[name] {

@@ -109,77 +109,86 @@ public struct ConfigurationField: Sendable {
 
 extension RunConfiguration {
     /// All fields but `set`, in the order in which they are printed and saved.
-    public static let fields: [ConfigurationField] = [
-        text("data", "data", "folder of shards, or several: FOLDER:WEIGHT,FOLDER:WEIGHT", \.data, mayChange: true),
-        silent(
+    public static let fields: [ConfigurationField] =
+        [
+            text("data", "data", "folder of shards, or several: FOLDER:WEIGHT,FOLDER:WEIGHT", \.data, mayChange: true),
+            silent(
+                integer(
+                    "shuffle-block", "data", "neighbouring records that are read together; 1 = any order",
+                    \.shuffleBlock, 1...1_000_000)),
+            silent(
+                integer(
+                    "shuffle-window", "data", "blocks whose records are mixed with one another", \.shuffleWindow,
+                    1...1_000_000)),
+            text(
+                "cache", "data", "folder on this machine for copies of shards that lie far away", \.cache,
+                mayChange: true),
+            number("cache-size", "data", "largest size of the cache, GB", \.cacheSize, 0.001...1e9, mayChange: true),
+            text("run", "run", "folder for everything that the run writes", \.run, mayChange: true),
+            text("model", "model", "kind of network", \.model),
+            sizeField,
+            text(
+                "init", "model", "safetensors file of weights to start from; what fits by name and shape is taken",
+                \.initialWeights, mayChange: true),
+            integer("lanes", "batch", "micro-batches of a step, with statistics of their own", \.lanes, 1...65_536),
+            integer("lane-batch", "batch", "records of a lane", \.laneBatch, 1...65_536),
+            integer("epochs", "length", "passes over the training records", \.epochs, 1...1_000_000, mayChange: true),
             integer(
-                "shuffle-block", "data", "neighbouring records that are read together; 1 = any order",
-                \.shuffleBlock, 1...1_000_000)),
-        silent(
+                "steps", "length", "steps in all; overrides epochs", \.steps, 0...1_000_000_000_000, mayChange: true),
+            seedField,
+            choice("optimizer", "optimizer", "adam, adamw or sgd", \.optimizer),
+            number("lr", "optimizer", "learning rate", \.learningRate, 0...1e6),
+            number("momentum", "optimizer", "sgd: momentum", \.momentum, 0...1),
+            boolean("nesterov", "optimizer", "sgd: Nesterov's momentum", \.nesterov),
+            number("weight-decay", "optimizer", "weight decay", \.weightDecay, 0...1e6),
+            number("beta1", "optimizer", "adam: decay of the first moment", \.beta1, 0...0.999999),
+            number("beta2", "optimizer", "adam: decay of the second moment", \.beta2, 0...0.9999999),
+            number("epsilon", "optimizer", "adam: added to the root", \.epsilon, 0...1),
+            boolean("amsgrad", "optimizer", "adam: largest second moment so far", \.amsgrad),
+            boolean(
+                "absolute-decay", "optimizer", "adamw: decay by itself, not times the learning rate", \.absoluteDecay),
+            choice(
+                "schedule", "optimizer", "learning rate over steps: constant, step, polynomial, cosine or plateau",
+                \.schedule),
+            integer("warmup", "optimizer", "steps of linear warm-up", \.warmup, 0...Int.max),
+            integer("schedule-steps", "optimizer", "step schedule: steps between drops", \.scheduleSteps, 1...Int.max),
+            number(
+                "schedule-gamma", "optimizer", "step and plateau schedule: factor of a drop", \.scheduleGamma, 0...1),
+            number("schedule-power", "optimizer", "polynomial schedule: exponent", \.schedulePower, 0...100),
+            boolean(
+                "schedule-by-epoch", "optimizer", "the rate changes at the start of epochs only", \.scheduleByEpoch),
             integer(
-                "shuffle-window", "data", "blocks whose records are mixed with one another", \.shuffleWindow,
-                1...1_000_000)),
-        text("cache", "data", "folder on this machine for copies of shards that lie far away", \.cache, mayChange: true),
-        number("cache-size", "data", "largest size of the cache, GB", \.cacheSize, 0.001...1e9, mayChange: true),
-        text("run", "run", "folder for everything that the run writes", \.run, mayChange: true),
-        text("model", "model", "kind of network", \.model),
-        sizeField,
-        text(
-            "init", "model", "safetensors file of weights to start from; what fits by name and shape is taken",
-            \.initialWeights, mayChange: true),
-        integer("lanes", "batch", "micro-batches of a step, with statistics of their own", \.lanes, 1...65_536),
-        integer("lane-batch", "batch", "records of a lane", \.laneBatch, 1...65_536),
-        integer("epochs", "length", "passes over the training records", \.epochs, 1...1_000_000, mayChange: true),
-        integer(
-            "steps", "length", "steps in all; overrides epochs", \.steps, 0...1_000_000_000_000, mayChange: true),
-        seedField,
-        choice("optimizer", "optimizer", "adam, adamw or sgd", \.optimizer),
-        number("lr", "optimizer", "learning rate", \.learningRate, 0...1e6),
-        number("momentum", "optimizer", "sgd: momentum", \.momentum, 0...1),
-        boolean("nesterov", "optimizer", "sgd: Nesterov's momentum", \.nesterov),
-        number("weight-decay", "optimizer", "weight decay", \.weightDecay, 0...1e6),
-        number("beta1", "optimizer", "adam: decay of the first moment", \.beta1, 0...0.999999),
-        number("beta2", "optimizer", "adam: decay of the second moment", \.beta2, 0...0.9999999),
-        number("epsilon", "optimizer", "adam: added to the root", \.epsilon, 0...1),
-        boolean("amsgrad", "optimizer", "adam: largest second moment so far", \.amsgrad),
-        boolean(
-            "absolute-decay", "optimizer", "adamw: decay by itself, not times the learning rate", \.absoluteDecay),
-        choice(
-            "schedule", "optimizer", "learning rate over steps: constant, step, polynomial, cosine or plateau",
-            \.schedule),
-        integer("warmup", "optimizer", "steps of linear warm-up", \.warmup, 0...Int.max),
-        integer("schedule-steps", "optimizer", "step schedule: steps between drops", \.scheduleSteps, 1...Int.max),
-        number("schedule-gamma", "optimizer", "step and plateau schedule: factor of a drop", \.scheduleGamma, 0...1),
-        number("schedule-power", "optimizer", "polynomial schedule: exponent", \.schedulePower, 0...100),
-        boolean("schedule-by-epoch", "optimizer", "the rate changes at the start of epochs only", \.scheduleByEpoch),
-        integer(
-            "plateau-patience", "optimizer", "plateau schedule: validations without progress that are borne",
-            \.plateauPatience, 0...1_000_000),
-        number(
-            "plateau-threshold", "optimizer", "plateau schedule: part of the best loss that counts as progress",
-            \.plateauThreshold, 0...1),
-        number(
-            "final-lr", "optimizer", "polynomial, cosine and plateau: rate at the end", \.finalLearningRate, 0...1e6),
-        number("clip-norm", "optimizer", "largest norm of the gradient; 0 = no clipping", \.clipNorm, 0...1e30),
-    ] + augmentationFields + [
-        integer(
-            "threads", "machine", "compute threads per rank; 0 = the cores this rank may use", \.threads, 0...4096,
-            mayChange: true),
-        choice("precision", "machine", "operands of convolutions: float32 or bf16", \.precision),
-        choice("transport", "machine", "gradients between lanes and ranks: float32 or bf16", \.transport),
-        integer(
-            "checkpoint-every", "records", "steps between checkpoints", \.checkpointEvery, 1...Int.max, mayChange: true),
-        integer(
-            "keep-checkpoints", "records", "checkpoints kept by step, the last one among them", \.keepCheckpoints,
-            0...1_000_000, mayChange: true),
-        integer(
-            "validate-every", "records", "epochs between validations", \.validateEvery, 1...Int.max, mayChange: true),
-        integer("samples", "records", "validation pairs drawn as pictures", \.samples, 0...64, mayChange: true),
-        integer(
-            "max-bad-records", "records", "damaged training records that others may stand in for", \.maxBadRecords,
-            0...1_000_000_000, mayChange: true),
-        boolean("check-nan", "debugging", "look at every result; name the first bad node", \.checkNaN, mayChange: true),
-    ]
+                "plateau-patience", "optimizer", "plateau schedule: validations without progress that are borne",
+                \.plateauPatience, 0...1_000_000),
+            number(
+                "plateau-threshold", "optimizer", "plateau schedule: part of the best loss that counts as progress",
+                \.plateauThreshold, 0...1),
+            number(
+                "final-lr", "optimizer", "polynomial, cosine and plateau: rate at the end", \.finalLearningRate, 0...1e6
+            ),
+            number("clip-norm", "optimizer", "largest norm of the gradient; 0 = no clipping", \.clipNorm, 0...1e30),
+        ] + augmentationFields + [
+            integer(
+                "threads", "machine", "compute threads per rank; 0 = the cores this rank may use", \.threads, 0...4096,
+                mayChange: true),
+            choice("precision", "machine", "operands of convolutions: float32 or bf16", \.precision),
+            choice("transport", "machine", "gradients between lanes and ranks: float32 or bf16", \.transport),
+            integer(
+                "checkpoint-every", "records", "steps between checkpoints", \.checkpointEvery, 1...Int.max,
+                mayChange: true),
+            integer(
+                "keep-checkpoints", "records", "checkpoints kept by step, the last one among them", \.keepCheckpoints,
+                0...1_000_000, mayChange: true),
+            integer(
+                "validate-every", "records", "epochs between validations", \.validateEvery, 1...Int.max, mayChange: true
+            ),
+            integer("samples", "records", "validation pairs drawn as pictures", \.samples, 0...64, mayChange: true),
+            integer(
+                "max-bad-records", "records", "damaged training records that others may stand in for", \.maxBadRecords,
+                0...1_000_000_000, mayChange: true),
+            boolean(
+                "check-nan", "debugging", "look at every result; name the first bad node", \.checkNaN, mayChange: true),
+        ]
 
     /// Sets a field from text.
     /// - Throws: `Failure` (usage) for an unknown name or a value that does not fit; `place` says where it stood.

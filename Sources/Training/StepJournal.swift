@@ -129,7 +129,9 @@ public final class StepJournal {
         let mine = bytes
         let tables = try communication.run { try $0.allGather(mine) }.map { table in
             table.withUnsafeBytes { bytes in
-                stride(from: 0, to: bytes.count - 7, by: 8).map { bytes.loadUnaligned(fromByteOffset: $0, as: UInt64.self) }
+                stride(from: 0, to: bytes.count - 7, by: 8).map {
+                    bytes.loadUnaligned(fromByteOffset: $0, as: UInt64.self)
+                }
             }
         }
         return Self.difference(of: tables, after: step, hosts: hosts, name: digest.name(ofEntry:))

@@ -45,7 +45,8 @@ public struct StragglerWatch: Sendable {
         func shown(_ sum: Double) -> String { "\((1000 * sum / Double(count)).rounded() / 1000) s" }
         let (mine, theirs) =
             isData ? (sums.mine.dataWait, sums.others.dataWait) : (sums.mine.compute, sums.others.compute)
-        return "rank \(slowest.rank) (\(slowest.host)) keeps the others waiting: \(isData ? "waiting for data" : "computing") "
+        return
+            "rank \(slowest.rank) (\(slowest.host)) keeps the others waiting: \(isData ? "waiting for data" : "computing") "
             + "takes it \(shown(mine)) a step, the others \(shown(theirs)) (\(count) steps up to \(report.step))"
     }
 }

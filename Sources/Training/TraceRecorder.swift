@@ -88,11 +88,14 @@ public final class TraceRecorder: Sendable {
             let (events, lost) = try Self.decoded(bytes)
             dropped += lost
             let name = "rank \(rank) (\(String(decoding: hosts[rank], as: UTF8.self)))"
-            var lines = ["\(rank == 0 ? "" : ",")\n{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":\(rank),\"args\":{\"name\":\(try Self.quoted(name))}}"]
+            var lines = [
+                "\(rank == 0 ? "" : ",")\n{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":\(rank),\"args\":{\"name\":\(try Self.quoted(name))}}"
+            ]
             for thread in Set(Kind.allCases.map(\.thread.number)).sorted() {
                 let name = Kind.allCases.first { $0.thread.number == thread }?.thread.name ?? ""
                 lines.append(
-                    "{\"ph\":\"M\",\"name\":\"thread_name\",\"pid\":\(rank),\"tid\":\(thread),\"args\":{\"name\":\"\(name)\"}}")
+                    "{\"ph\":\"M\",\"name\":\"thread_name\",\"pid\":\(rank),\"tid\":\(thread),\"args\":{\"name\":\"\(name)\"}}"
+                )
             }
             try writer.write(lines.joined(separator: ",\n"))
             for event in events { try writer.write(",\n" + Self.line(event, rank: rank)) }
@@ -140,7 +143,8 @@ public final class TraceRecorder: Sendable {
                 }
                 events.append(
                     Event(
-                        kind: kind, step: Int(try cursor.integer(Int64.self)), detail: Int(try cursor.integer(Int32.self)),
+                        kind: kind, step: Int(try cursor.integer(Int64.self)),
+                        detail: Int(try cursor.integer(Int32.self)),
                         start: Double(bitPattern: try cursor.integer()), end: Double(bitPattern: try cursor.integer())))
             }
             return (events, dropped)

@@ -63,7 +63,8 @@ public struct TrainingData: Sendable {
             guard let field = stored(required) else {
                 let lacking = sources.first { stored(required, in: $0.manifest) == nil } ?? sources[0]
                 let names = lacking.manifest.fields.map(\.name).joined(separator: ", ")
-                throw Failure(.badData, "\(lacking.path): records have no field '\(name)', only \(names); use another data set")
+                throw Failure(
+                    .badData, "\(lacking.path): records have no field '\(name)', only \(names); use another data set")
             }
             let (heights, widths) = (field.heights, field.widths)
             guard heights.lowerBound == heights.upperBound, widths.lowerBound == widths.upperBound else {

@@ -133,7 +133,8 @@ public final class TrainingSession {
         let (identity, state, optimizer, lock) = (identity, state, optimizer, lock)
         let lossCount = engine.layout.lossNames.count
         var initial: InitialWeights?
-        let restored = try communication.together { () -> (position: RunPosition, kernelSet: String, remark: String?)? in
+        let restored = try communication.together {
+            () -> (position: RunPosition, kernelSet: String, remark: String?)? in
             if start != .anew {
                 if isFirst && start == .resuming {
                     try folder.createFolders()
@@ -176,7 +177,8 @@ public final class TrainingSession {
             let random = Set(frozen).subtracting(initial?.loaded ?? [])
             if let first = frozen.first(where: random.contains) {
                 remarks.append(
-                    "\(random.count) tensors are frozen as they were drawn, \(first) among them; --init gives trained ones")
+                    "\(random.count) tensors are frozen as they were drawn, \(first) among them; --init gives trained ones"
+                )
             }
         }
         digest.reset(kernels)

@@ -23,7 +23,8 @@ public final class Validator {
         self.network = try NetworkGraph(network, .evaluation, batch: 1, height: data.height, width: data.width)
         let executor = Executor(
             self.network.graph,
-            memory: .inference(parameters: state.parameterArena, statistics: state.inferenceStatistics, areConstant: false),
+            memory: .inference(
+                parameters: state.parameterArena, statistics: state.inferenceStatistics, areConstant: false),
             kernels: kernels)
         self.executor = executor
         feed = NetworkFeed(network) { executor.input($0) }

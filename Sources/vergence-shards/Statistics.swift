@@ -31,7 +31,8 @@ struct Statistics: ParsableCommand {
 
     func run() throws {
         let data = try DataSet(path: path)
-        let progress = ProgressReporter(task: "stats", unit: "shards", items: "shards", total: data.manifest.shards.count)
+        let progress = ProgressReporter(
+            task: "stats", unit: "shards", items: "shards", total: data.manifest.shards.count)
         let result = DataSetStatistics.measure(
             data, split: split, workers: reading.workerCount, progress: { progress.update(position: $0) })
         progress.finish()

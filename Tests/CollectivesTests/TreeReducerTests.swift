@@ -96,7 +96,9 @@ import Testing
     }
 
     @Test func specialValuesSurviveRounding() {
-        var values: [Float] = [.nan, -.infinity, .infinity, 0, -0.0, 1, Float(bitPattern: 0x7F80_0001), .greatestFiniteMagnitude]
+        var values: [Float] = [
+            .nan, -.infinity, .infinity, 0, -0.0, 1, Float(bitPattern: 0x7F80_0001), .greatestFiniteMagnitude,
+        ]
         Transport.bf16.round(&values, count: values.count)
         #expect(values[0].isNaN && values[6].isNaN)
         #expect(values[1] == -.infinity && values[2] == .infinity && values[5] == 1 && values[7] == .infinity)

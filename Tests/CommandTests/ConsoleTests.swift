@@ -5,7 +5,8 @@ import Testing
 /// How the programs speak: styles of logs, numbered run folders, recipes, completions.
 extension CommandTests {
     @Suite struct ConsoleTests {
-        private static let short = ["--steps", "2", "--lanes", "2", "--lane-batch", "1"] + Workspace.model + Workspace.oneThread
+        private static let short =
+            ["--steps", "2", "--lanes", "2", "--lane-batch", "1"] + Workspace.model + Workspace.oneThread
 
         @Test func jsonLogsAreAnObjectPerLine() throws {
             let workspace = try Workspace(pairs: 24)
@@ -76,7 +77,9 @@ extension CommandTests {
         @Test func recipesAreWhatTrainingDoes() throws {
             let workspace = try Workspace(pairs: 24)
             let list = try workspace.vergence("recipe")
-            let names = list.output.split(separator: "\n").compactMap { $0.split(separator: " ").first.map(String.init) }
+            let names = list.output.split(separator: "\n").compactMap {
+                $0.split(separator: " ").first.map(String.init)
+            }
             #expect(list.exitCode == 0 && names.contains("wnet") && names.contains("masknet3"))
             for name in names {
                 let recipe = try workspace.vergence("recipe", name)

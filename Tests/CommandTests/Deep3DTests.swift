@@ -1,6 +1,6 @@
 import Basics
-import FrameSources
 import Foundation
+import FrameSources
 import TestSupport
 import Testing
 
@@ -26,7 +26,9 @@ extension CommandTests {
 
         @Test func recipeHolds() throws {
             let configuration = try #require(try Self.trained.get().text("run/config.yaml"))
-            for line in ["optimizer: sgd ", "lr: 0.002 ", "momentum: 0.9 ", "schedule: step ", "schedule-steps: 20000 "] {
+            for line in [
+                "optimizer: sgd ", "lr: 0.002 ", "momentum: 0.9 ", "schedule: step ", "schedule-steps: 20000 ",
+            ] {
                 #expect(configuration.contains("\n" + line), "\(line)")
             }
         }

@@ -18,7 +18,8 @@ enum Documents {
             var calls: [[String]] = []
             for part in text.split(separator: #/&&|\||;|\$\(|>/#) {
                 let words = part.split(whereSeparator: \.isWhitespace).map(String.init)
-                for (index, word) in words.enumerated() where programs.contains(where: { word == $0 || word.hasSuffix("/" + $0) }) {
+                for (index, word) in words.enumerated()
+                where programs.contains(where: { word == $0 || word.hasSuffix("/" + $0) }) {
                     let name = programs.first { word == $0 || word.hasSuffix("/" + $0) } ?? word
                     let rest = Array(words[(index + 1)...])
                     calls.append([name] + rest)

@@ -171,7 +171,9 @@ extension CommandTests {
                 (file, "crop=130:66:0:0", "left.rgb"), (file, "crop=130:66:130:0", "right.rgb"),
                 ("2d.mkv", "null", "own.rgb"),
             ] {
-                try Self.ffmpeg(workspace, ["-i", name, "-vf", graph, "-vsync", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgb24", output])
+                try Self.ffmpeg(
+                    workspace,
+                    ["-i", name, "-vf", graph, "-vsync", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgb24", output])
             }
             let (left, right, own) = (
                 workspace.bytes("left.rgb"), workspace.bytes("right.rgb"), workspace.bytes("own.rgb")

@@ -51,7 +51,9 @@ extension CommandTests {
         func aLaunchIsRefusedBeforeItWrites() throws {
             let workspace = try Workspace(pairs: 10)
             let disk = try #require(SmallDisk(below: workspace.folder.path))
-            let train = ["train", "data", "--run", "small/run", "--lane-batch", "1", "--set", "width=16", "--threads", "1"]
+            let train = [
+                "train", "data", "--run", "small/run", "--lane-batch", "1", "--set", "width=16", "--threads", "1",
+            ]
             let outcome = try ProcessRunner.run(
                 try #require(Workspace.mpirun), Workspace.launching(2) + train, in: workspace.folder.path,
                 environment: ["OMPI_MCA_odls_base_sigkill_timeout": "0"])

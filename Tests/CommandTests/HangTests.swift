@@ -122,7 +122,8 @@ extension CommandTests {
             print(report)
             #expect(report.culprits.map(\.rank) == [1] && report.culprits[0].kind == .stuck, "\(report)")
             #expect(report.culprits[0].phase == .forward && report.waiting.count == 2, "\(report)")
-            #expect(report.description.hasSuffix("; 2 ranks wait for it in exchange of bucket 0 of step 1"), "\(report)")
+            #expect(
+                report.description.hasSuffix("; 2 ranks wait for it in exchange of bucket 0 of step 1"), "\(report)")
             #expect(watched.monitor.requestStackDump(of: [1]) == 1)
             let isDumped = watched.running.poll(timeoutSeconds: 10) { watched.running.errors.contains("'heartbeat'") }
             let errors = watched.running.errors

@@ -32,9 +32,11 @@ extension CommandTests {
             let expected = try #require(workspace.checkpoint("solo"))
             for ranks in [2, 3, 4] {
                 let outcome = try workspace.vergence(
-                    arguments("ranks\(ranks)", steps: 24, [
-                        "--threads", "1", "--ranks", "\(ranks)", "--cache", "copies", "--cache-size", "0.001",
-                    ]))
+                    arguments(
+                        "ranks\(ranks)", steps: 24,
+                        [
+                            "--threads", "1", "--ranks", "\(ranks)", "--cache", "copies", "--cache-size", "0.001",
+                        ]))
                 #expect(outcome.exitCode == 0, "\(outcome.errors)")
                 #expect(workspace.checkpoint("ranks\(ranks)") == expected, "\(ranks) ranks")
             }

@@ -98,7 +98,8 @@ extension CommandTests {
                     ["evaluate", "data", "--checkpoint", Self.best, "--json", "-"] + more)
                 let object = try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any]
                 let tables = try #require(object?["tables"] as? [[String: Any]])
-                return Set(tables.flatMap { ($0["rows"] as? [[String: Any]] ?? []).compactMap { $0["name"] as? String } })
+                return Set(
+                    tables.flatMap { ($0["rows"] as? [[String: Any]] ?? []).compactMap { $0["name"] as? String } })
             }
             let simple: Set<String> = ["network", "copy", "best global shift", "best constant"]
             #expect(try rows() == simple.union(["semi-global matching"]))

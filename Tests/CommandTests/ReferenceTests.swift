@@ -7,7 +7,8 @@ extension CommandTests {
     @Suite struct ReferenceTests {
         /// `docs/options.md` is what the programs say of themselves.
         @Test func everyOptionIsInTheReference() throws {
-            let text = try "# Every option\n\nMade from the programs' own descriptions; a test compares the two.\n"
+            let text =
+                try "# Every option\n\nMade from the programs' own descriptions; a test compares the two.\n"
                 + ["vergence", "vergence-shards"].map { try Self.tool($0).markdown(under: []) }.joined()
             let path = Documents.root + "/docs/options.md"
             if ProcessInfo.processInfo.environment["VERGENCE_WRITE_REFERENCE"] == "1" {

@@ -41,7 +41,8 @@ extension CommandTests {
                 #expect(shown.exitCode == 0, "\(shown.errors)")
             }
             let outcome = try workspace.vergence(
-                "predict", "a/x.png", "b/x.png", "--checkpoint", "large/checkpoints/last.safetensors", "--output", "maps")
+                "predict", "a/x.png", "b/x.png", "--checkpoint", "large/checkpoints/last.safetensors", "--output",
+                "maps")
             expectRefusal(outcome, 64, "two inputs are called x")
             #expect(!workspace.exists("maps"))
         }

@@ -36,7 +36,9 @@ extension CommandTests {
         /// A rank that computes something else without noticing is found by the others, one step later at most.
         @Test(arguments: [3, 2]) func driftIsNamed(ranks: Int) throws {
             let outcome = try injected("drift:1:17", "drift\(ranks)", ranks: ranks)
-            expectRefusal(outcome, 75, "step 17", "rank 1", "in encoder1.conv1.pointwise.bias", ranks > 2 ? "differs from" : "do not agree")
+            expectRefusal(
+                outcome, 75, "step 17", "rank 1", "in encoder1.conv1.pointwise.bias",
+                ranks > 2 ? "differs from" : "do not agree")
         }
 
         @Test func unknownFaultIsRefused() throws {
@@ -47,15 +49,21 @@ extension CommandTests {
             let workspace = try Self.whole.get()
             let outcome = try workspace.train("three", steps: 24, ["--threads", "1", "--ranks", "3"])
             #expect(outcome.exitCode == 0, "\(outcome.errors)")
-            let (solo, three) = (try #require(workspace.table("whole/lanes.csv")), try #require(workspace.table("three/lanes.csv")))
+            let (solo, three) = (
+                try #require(workspace.table("whole/lanes.csv")), try #require(workspace.table("three/lanes.csv"))
+            )
             #expect(solo.count == 24 * 8)
-            func keys(_ table: [[String: String]]) -> [[String?]] { table.map { [$0["step"], $0["lane"], $0["hash"]] } }
+            func keys(_ table: [[String: String]]) -> [[String?]] {
+                table.map { [$0["step"], $0["lane"], $0["hash"]] }
+            }
             #expect(keys(solo) == keys(three))
             #expect(Set(three.compactMap { $0["rank"] }) == ["0", "1", "2"])
             let ranks = try #require(workspace.table("three/ranks.csv"))
             #expect(ranks.count == 24 * 3)
             for row in ranks {
-                for name in ["compute_seconds", "data_wait_seconds", "communication_seconds", "wait_for_slowest_seconds"] {
+                for name in [
+                    "compute_seconds", "data_wait_seconds", "communication_seconds", "wait_for_slowest_seconds",
+                ] {
                     #expect((row[name].flatMap(Double.init) ?? -1) >= 0, "\(name) in \(row)")
                 }
                 if row["rank"] == row["slowest_rank"] { #expect(Double(row["wait_for_slowest_seconds"] ?? "") == 0) }
@@ -72,7 +80,9 @@ extension CommandTests {
             let object = try JSONSerialization.jsonObject(with: try #require(workspace.bytes("trace.json")))
             let events = try #require((object as? [String: Any])?["traceEvents"] as? [[String: Any]])
             func count(_ name: String, rank: Int) -> Int {
-                events.count { $0["name"] as? String == name && $0["pid"] as? Int == rank && $0["ph"] as? String == "X" }
+                events.count {
+                    $0["name"] as? String == name && $0["pid"] as? Int == rank && $0["ph"] as? String == "X"
+                }
             }
             for rank in 0..<3 {
                 for name in ["wait for data", "forward", "backward"] { #expect(count(name, rank: rank) == 24) }
@@ -102,7 +112,8 @@ extension CommandTests {
             expectRefusal(
                 try workspace.vergence("debug", "replay", "--run", "whole", "--step", "25"), 66, "no step 25", "1…24")
             expectRefusal(
-                try workspace.vergence("debug", "replay", "--run", "whole", "--step", "3", "--rank", "4"), 64, "ranks 0")
+                try workspace.vergence("debug", "replay", "--run", "whole", "--step", "3", "--rank", "4"), 64, "ranks 0"
+            )
             var lanes = try #require(workspace.text("whole/lanes.csv")).split(separator: "\n").map(String.init)
             let row = try #require(lanes.firstIndex { $0.hasPrefix("3,5,") })
             lanes[row] = "3,5,0,0123456789abcdef"

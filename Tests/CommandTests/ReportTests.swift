@@ -5,7 +5,9 @@ import Testing
 extension CommandTests {
     /// A run as a page.
     @Suite(.serialized) struct Reports {
-        static let chromium = ["chromium", "chromium-browser", "google-chrome"].lazy.compactMap { ProcessRunner.find($0) }.first
+        static let chromium = ["chromium", "chromium-browser", "google-chrome"].lazy.compactMap {
+            ProcessRunner.find($0)
+        }.first
 
         @Test func oneRun() throws {
             let workspace = try Pipeline.trained.get()
@@ -13,7 +15,8 @@ extension CommandTests {
             #expect(outcome.exitCode == 0 && outcome.output == "one.html\n", "\(outcome.errors)")
             let page = try #require(workspace.text("one.html"))
             for text in [
-                "<title>Run run</title>", "loss, training and validation", "epe, validation", "Pairs per second", "rank 0 (",
+                "<title>Run run</title>", "loss, training and validation", "epe, validation", "Pairs per second",
+                "rank 0 (",
                 "data:image/png;base64,", "root hash", "last.safetensors", "lane-batch", "started at step 0",
             ] {
                 #expect(page.contains(text), "\(text)")
@@ -29,8 +32,11 @@ extension CommandTests {
             let outcome = try workspace.vergence("report", "run", "second", "--output", "both.html")
             #expect(outcome.exitCode == 0, "\(outcome.errors)")
             let page = try #require(workspace.text("both.html"))
-            let differing = try #require(page.components(separatedBy: "What differs").last?.components(separatedBy: "<h2>").first)
-            #expect(differing.contains("0.0005") && differing.contains("<td>lr</td>") && !differing.contains("<td>lanes</td>"))
+            let differing = try #require(
+                page.components(separatedBy: "What differs").last?.components(separatedBy: "<h2>").first)
+            #expect(
+                differing.contains("0.0005") && differing.contains("<td>lr</td>")
+                    && !differing.contains("<td>lanes</td>"))
         }
 
         /// A run that has not written much yet.

@@ -62,7 +62,9 @@ extension CommandTests {
         /// Environments hold secrets: nothing of them is written but what is on the list.
         @Test func environmentsStayOutOfRuns() throws {
             let workspace = try Workspace(pairs: 24)
-            let secret = ["API_TOKEN": "sesame-4711", "SLURM_JOB_ID_X": "sesame-4711", "OMPI_MCA_secret": "sesame-4711"]
+            let secret = [
+                "API_TOKEN": "sesame-4711", "SLURM_JOB_ID_X": "sesame-4711", "OMPI_MCA_secret": "sesame-4711",
+            ]
             let run = ["train", "data", "--run", "r", "--steps", "2", "--lanes", "2", "--lane-batch", "1"]
             let trained = try workspace.vergence(run + Workspace.model, environment: secret)
             let report = try workspace.vergence("report", "r", environment: secret)
@@ -94,7 +96,8 @@ extension CommandTests {
                         .map { String(decoding: $0, as: UTF8.self) }
                 }
                 lines.append(words("cmdline").joined(separator: " "))
-                tokens.formUnion(words("environ").filter { $0.hasPrefix(marker) }.map { String($0.dropFirst(marker.count)) })
+                tokens.formUnion(
+                    words("environ").filter { $0.hasPrefix(marker) }.map { String($0.dropFirst(marker.count)) })
             }
             #expect(!tokens.isEmpty && tokens.allSatisfy { $0.count >= 16 })
             for token in tokens { #expect(!lines.contains { $0.contains(token) }) }
@@ -105,7 +108,10 @@ extension CommandTests {
 
         /// Machines' keys are checked, and ranks as root are asked for by nobody but test clusters and containers.
         @Test func noSwitchThatTrustsEverybody() throws {
-            let words = ["StrictHostKeyChecking=no", "StrictHostKeyChecking no", "UserKnownHostsFile=/dev/null", "--allow-run-as-root"]
+            let words = [
+                "StrictHostKeyChecking=no", "StrictHostKeyChecking no", "UserKnownHostsFile=/dev/null",
+                "--allow-run-as-root",
+            ]
             var count = 0
             for folder in ["Sources", "launch", "cluster", "datasets", "docs", "README.md"] {
                 let path = Documents.root + "/" + folder
@@ -131,7 +137,8 @@ extension CommandTests {
             try workspace.write("not the archive", "set/MiddEval3-data-Q.zip")
             let wrong = try ProcessRunner.run("/bin/bash", [fetch, "middeval3-q", "set"], in: workspace.folder.path)
             #expect(wrong.exitCode == 65 && wrong.errors.contains("SHA-256"), "\(wrong.errors)")
-            #expect(try FileManager.default.contentsOfDirectory(atPath: workspace.path("set")) == ["MiddEval3-data-Q.zip"])
+            #expect(
+                try FileManager.default.contentsOfDirectory(atPath: workspace.path("set")) == ["MiddEval3-data-Q.zip"])
             // A server that sends elsewhere without encryption is not followed, nor is such an address taken.
             let plain = script.replacing("https://", with: "http://")
             try workspace.write(plain, "fetch")

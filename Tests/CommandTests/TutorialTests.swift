@@ -47,7 +47,8 @@ extension CommandTests {
                         for view in [left, right] { bytes += view.bytes[(y * row)..<((y + 1) * row)] }
                     }
                     let frame = PixelArray(
-                        height: left.height, width: 2 * left.width, channels: left.channels, element: .uint8, bytes: bytes)
+                        height: left.height, width: 2 * left.width, channels: left.channels, element: .uint8,
+                        bytes: bytes)
                     try ImageFile.write(frame, to: workspace.path("frames/\(record.key).png"))
                 }
             }

@@ -66,7 +66,8 @@ import Training
         defer { pool.shutDown() }
         let engine = LaneEngine(network: graph, state: state, kernels: KernelContext(pool: pool))
         var (passed, finished): ([Int], [Int]) = ([], [])
-        try engine.run(.deterministic, checkNaN: checkNaN, finished: { finished.append($0) }, passed: { passed.append($0) })
+        try engine.run(
+            .deterministic, checkNaN: checkNaN, finished: { finished.append($0) }, passed: { passed.append($0) })
         let count = graph.graph.nodes.count
         #expect(passed == Array(0..<count))
         #expect(finished == (checkNaN ? [count] : Array(0..<count)))

@@ -32,7 +32,8 @@ import Threads
     @Test(arguments: ["paper", "mxnet", "tf"])
     func golden(_ variant: String) throws {
         try ZooGolden.check(
-            "deep3d-" + variant, network(variant, []), inputs: ["left"], outputs: ["logits"], range: 0...255, minus: 128)
+            "deep3d-" + variant, network(variant, []), inputs: ["left"], outputs: ["logits"], range: 0...255, minus: 128
+        )
     }
 
     /// Rows of the published layer tables that tell the variants apart.
@@ -172,7 +173,8 @@ import Threads
         let left = builder.input("left", [1, 4, 40, 3])
         let probability = builder.input("probability", [1, 4, 40, 33])
         let shown =
-            shifts.emptyChannels == 0 ? probability : probability.channelGroups([shifts.emptyChannels, shifts.count])[1]
+            shifts.emptyChannels == 0
+            ? probability : probability.channelGroups([shifts.emptyChannels, shifts.count])[1]
         builder.output(
             "right",
             left.apply(
@@ -232,7 +234,8 @@ import Threads
                 Double(distribution.values[(min(y, rows - 1) * columns + min(x, columns - 1)) * 33 + channel])
             }
             let (f, g) = (max(0, v - Double(i)), max(0, u - Double(j)))
-            return (at(i, j) * (1 - g) + at(i, j + 1) * g) * (1 - f) + (at(i + 1, j) * (1 - g) + at(i + 1, j + 1) * g) * f
+            return (at(i, j) * (1 - g) + at(i, j + 1) * g) * (1 - f) + (at(i + 1, j) * (1 - g) + at(i + 1, j + 1) * g)
+                * f
         }
         var worst = 0.0
         for y in 0..<height {

@@ -101,7 +101,9 @@ import Threads
         return found.count == expected.count ? (error / square).squareRoot() : .infinity
     }
 
-    @Test("forward results agree", arguments: cases, [NetworkGraph.Purpose.training, .calibration, .evaluation, .prediction])
+    @Test(
+        "forward results agree", arguments: cases,
+        [NetworkGraph.Purpose.training, .calibration, .evaluation, .prediction])
     func forward(_ item: Case, _ purpose: NetworkGraph.Purpose) throws {
         let plain = try Self.run(item, purpose, fusing: false)
         let fused = try Self.run(item, purpose, fusing: true)

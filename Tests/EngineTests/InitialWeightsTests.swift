@@ -82,7 +82,8 @@ import Testing
         #expect(
             throws: Failure(
                 .badData,
-                "\(path): --init of masknet3 has none of its tensors, such as bg.0.weight; is this a file of another model?")
+                "\(path): --init of masknet3 has none of its tensors, such as bg.0.weight; is this a file of another model?"
+            )
         ) { try InitialWeights(path: path, into: state, of: network) }
     }
 
@@ -136,7 +137,9 @@ import Testing
             }
         }
         #expect(wrong == 0)
-        #expect(found["coarse.conv3.bias"] == tensors[5].values && found["coarse.full1.weight"] == drawn["coarse.full1.weight"])
+        #expect(
+            found["coarse.conv3.bias"] == tensors[5].values
+                && found["coarse.full1.weight"] == drawn["coarse.full1.weight"])
 
         // What the first layer says of a picture is what AlexNet says of it, standardised: 11 x 11 values in 0…1.
         let picture = HashingFixtures.input("picture", 3 * 121).map(Double.init)

@@ -71,8 +71,11 @@ import Threads
                 of: tables, after: 37, hosts: ["n0", "n1", "n2", "n3"], name: { "tensor \($0)" }
             ).description
         }
-        #expect(text([[1, 2], [1, 2], [1, 3], [1, 2]]).contains("step 37: rank 2 (n2) differs from the other ranks in tensor 1"))
-        #expect(text([[7, 2], [1, 2], [1, 3], [1, 2]]).contains("rank 0 (n0) differs from the other ranks in tensor 0"))
+        #expect(
+            text([[1, 2], [1, 2], [1, 3], [1, 2]]).contains(
+                "step 37: rank 2 (n2) differs from the other ranks in tensor 1"))
+        #expect(
+            text([[7, 2], [1, 2], [1, 3], [1, 2]]).contains("rank 0 (n0) differs from the other ranks in tensor 0"))
         #expect(text([[1, 2], [1, 3]]).contains("rank 0 (n0), rank 1 (n1) do not agree in tensor 1"))
     }
 
@@ -93,7 +96,9 @@ import Threads
         #expect(lines.count == 1 && lines[0].contains("rank 1 (n1)") && lines[0].contains("computing takes it 1.5 s"))
         watch = StragglerWatch()
         lines = (1...30).compactMap { watch.line(after: report($0, [(1, 0.9), (1, 0), (1, 0)])) }
-        #expect(lines.count == 1 && lines[0].contains("rank 0 (n0)") && lines[0].contains("waiting for data takes it 0.9 s"))
+        #expect(
+            lines.count == 1 && lines[0].contains("rank 0 (n0)") && lines[0].contains("waiting for data takes it 0.9 s")
+        )
         // One rank has nobody to wait for it; slow steps that take turns have no culprit.
         watch = StragglerWatch()
         for step in 1...60 { #expect(watch.line(after: report(step, [(1, 0)])) == nil) }

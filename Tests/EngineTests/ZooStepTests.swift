@@ -85,7 +85,9 @@ import Training
                 let length = found.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot()
                 let random = HashingFixtures.uniform(name, found.count)
                 let dot = zip(found, random).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
-                #expect(abs(length - expected[0]) < tolerance * expected[0], "\(name): length \(length), not \(expected[0])")
+                #expect(
+                    abs(length - expected[0]) < tolerance * expected[0], "\(name): length \(length), not \(expected[0])"
+                )
                 #expect(abs(dot - expected[1]) < tolerance * expected[0], "\(name): product \(dot), not \(expected[1])")
                 if prefix == "grad." {
                     // Of uniform numbers of variance 1/12.

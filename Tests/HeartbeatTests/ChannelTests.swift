@@ -33,7 +33,9 @@ import Testing
     }
 
     @Test(arguments: ["127.0.0.1", "::1"]) func beatsArrive(address: String) throws {
-        if address == "::1", (try? HeartbeatListener(address: address, worldSize: 1, token: .random())) == nil { return }
+        if address == "::1", (try? HeartbeatListener(address: address, worldSize: 1, token: .random())) == nil {
+            return
+        }
         let monitor = try RunMonitor(address: address, worldSize: 2)
         #expect(monitor.status() == ["rank 0: not heard of", "rank 1: not heard of"])
         let board = StatusBoard()
@@ -70,14 +72,18 @@ import Testing
         func message(_ address: String, _ token: String) -> String {
             do {
                 _ = try HeartbeatSender.start(
-                    environment: [HeartbeatSender.addressVariable: address, HeartbeatSender.tokenVariable: token], rank: 0,
+                    environment: [HeartbeatSender.addressVariable: address, HeartbeatSender.tokenVariable: token],
+                    rank: 0,
                     worldSize: 1, host: "x", board: StatusBoard(), dumpStacks: {})
                 return ""
             } catch {
                 return "\(error)"
             }
         }
-        for address in ["", "127.0.0.1", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:70000", "localhost:3", "::1:3", "[::1]", "300.1.1.1:3"] {
+        for address in [
+            "", "127.0.0.1", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:70000", "localhost:3", "::1:3", "[::1]",
+            "300.1.1.1:3",
+        ] {
             #expect(message(address, token).hasPrefix("VERGENCE_HEARTBEAT_ADDRESS: "), "\(address)")
         }
         let complaint = message("127.0.0.1:4000", "secret")
@@ -98,7 +104,9 @@ import Testing
 
     @Test func strangersAreCountedAndForgotten() throws {
         let monitor = try RunMonitor(address: "127.0.0.1", worldSize: 2, token: MessageTests.token)
-        func beat(_ rank: Int, of world: Int, number: UInt64, pid: Int = 5, _ token: HeartbeatToken = MessageTests.token)
+        func beat(
+            _ rank: Int, of world: Int, number: UInt64, pid: Int = 5, _ token: HeartbeatToken = MessageTests.token
+        )
             -> [UInt8]
         {
             Heartbeat(
@@ -106,7 +114,8 @@ import Testing
             ).encoded(token: token)
         }
         let foreign = [
-            [], [1, 2, 3], [UInt8](repeating: 0, count: 4000), beat(0, of: 2, number: 1, .random()), beat(0, of: 3, number: 1),
+            [], [1, 2, 3], [UInt8](repeating: 0, count: 4000), beat(0, of: 2, number: 1, .random()),
+            beat(0, of: 3, number: 1),
             Array(beat(0, of: 2, number: 1).dropLast()), beat(0, of: 2, number: 1) + [0],
         ]
         for bytes in foreign { try Self.throwAt(monitor, bytes) }
@@ -164,7 +173,9 @@ import Testing
         #expect(Self.holds { monitor.check() != nil })
         let report = try #require(monitor.check())
         #expect(report.description.contains("rank 2 (here, pid \(getpid())) has been silent for 1."))
-        #expect(report.description.hasSuffix(" s in backward of step 37, lane 2; 2 ranks wait for it in exchange of bucket 1 of step 37"))
+        #expect(
+            report.description.hasSuffix(
+                " s in backward of step 37, lane 2; 2 ranks wait for it in exchange of bucket 1 of step 37"))
         withExtendedLifetime(senders) {}
     }
 }

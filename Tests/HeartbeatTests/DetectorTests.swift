@@ -46,7 +46,9 @@ import Testing
             #expect(report.culprits[0].kind == .silent && report.culprits[0].phase == phase)
             #expect(report.waiting.map(\.rank) == (0..<world).filter { $0 != culprit })
             #expect(report.silentHosts == ["node\(culprit)"])
-            #expect(report.description.hasPrefix("rank \(culprit) (node\(culprit), pid \(100 + culprit)) has been silent for 5.2 s in \(phase)"))
+            #expect(
+                report.description.hasPrefix(
+                    "rank \(culprit) (node\(culprit), pid \(100 + culprit)) has been silent for 5.2 s in \(phase)"))
         }
     }
 
@@ -71,10 +73,14 @@ import Testing
             #expect(report.culprits[0].kind == (phase == .exchange ? .behind : .stuck))
             #expect(report.waiting.map(\.rank) == (0..<world).filter { $0 != culprit })
             #expect(report.silentHosts == [])
-            if !isOnlyOne { #expect(report.description.hasPrefix("rank \(culprit) (node\(culprit), pid \(100 + culprit)) has been ")) }
+            if !isOnlyOne {
+                #expect(
+                    report.description.hasPrefix("rank \(culprit) (node\(culprit), pid \(100 + culprit)) has been "))
+            }
             #expect(report.description.contains(" in \(phase)"))
             if world > 2 {
-                #expect(report.description.hasSuffix("; \(world - 1) ranks wait for it in exchange of bucket 2 of step 37"))
+                #expect(
+                    report.description.hasSuffix("; \(world - 1) ranks wait for it in exchange of bucket 2 of step 37"))
             }
         }
     }
@@ -90,7 +96,8 @@ import Testing
         var table: [HeartbeatObservation?] = (0..<4).map { Self.heard($0, of: 4, .exchange, still: 5) }
         table[2] = Self.heard(2, of: 4, .backward, still: 5.2, ago: 5.2)
         #expect(
-            judge(table)?.description == "rank 2 (node2, pid 102) has been silent for 5.2 s in backward of step 37, lane 3; "
+            judge(table)?.description
+                == "rank 2 (node2, pid 102) has been silent for 5.2 s in backward of step 37, lane 3; "
                 + "3 ranks wait for it in exchange of bucket 2 of step 37")
     }
 
@@ -147,7 +154,8 @@ import Testing
         #expect(judge(table, startedAt: 701) == nil)
         let report = try #require(judge(table, startedAt: 699))
         #expect(report.culprits.map(\.kind) == [.unheard] && report.culprits[0].rank == 2 && report.waiting.count == 2)
-        #expect(report.description.hasPrefix("rank 2 has not been heard of for 301.0 s; 2 ranks wait for it in exchange"))
+        #expect(
+            report.description.hasPrefix("rank 2 has not been heard of for 301.0 s; 2 ranks wait for it in exchange"))
         #expect(judge([nil, nil], startedAt: 699)?.culprits.count == 2)
         #expect(judge([nil, nil], startedAt: 701) == nil)
     }
@@ -182,7 +190,8 @@ import Testing
         var table: [HeartbeatObservation?] = (0..<3).map { Self.heard($0, of: 3, .finished, still: 900, ago: 900) }
         #expect(judge(table) == nil)
         table[0] = Self.heard(0, of: 3, .checkpoint, still: 4, ago: 4)
-        #expect(judge(table)?.description == "rank 0 (node0, pid 100) has been silent for 4.0 s in checkpoint of step 37")
+        #expect(
+            judge(table)?.description == "rank 0 (node0, pid 100) has been silent for 4.0 s in checkpoint of step 37")
     }
 
     /// The listener itself did not run for a while: silence counts from when it did again.

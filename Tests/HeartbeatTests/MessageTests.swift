@@ -59,7 +59,8 @@ import Testing
     /// A name that could write to a terminal, or a long one, arrives harmless.
     @Test func namesOfHosts() throws {
         func sent(_ host: String) throws -> String {
-            let beat = Heartbeat(number: 1, rank: 0, worldSize: 1, pid: 1, host: host, status: RankStatus(phase: .setup))
+            let beat = Heartbeat(
+                number: 1, rank: 0, worldSize: 1, pid: 1, host: host, status: RankStatus(phase: .setup))
             return try Heartbeat(decoding: beat.encoded(token: Self.token), token: Self.token).host
         }
         #expect(try sent("a\u{1b}[2Jb c") == "a?[2Jb?c")
@@ -176,7 +177,8 @@ import Testing
                 for _ in 0...(next() % 4) {
                     let word = next()
                     let place = Int(word % UInt64(kind == 1 ? 160 : 144))
-                    buffer[place] = [UInt8(truncatingIfNeeded: word >> 32), 0, 0xff, buffer[place] ^ 1][Int(word >> 60 & 3)]
+                    buffer[place] =
+                        [UInt8(truncatingIfNeeded: word >> 32), 0, 0xff, buffer[place] ^ 1][Int(word >> 60 & 3)]
                 }
                 if kind > 1 { Self.sign(&buffer) }
             }
@@ -199,7 +201,10 @@ import Testing
         let token = HeartbeatToken.random()
         #expect(token != .random() && HeartbeatToken(hexadecimal: token.hexadecimal) == token)
         #expect(token.hexadecimal.count == 32 && !"\(token)".contains(token.hexadecimal))
-        for text in ["", "0", String(repeating: "0", count: 31), String(repeating: "g", count: 32), "+" + String(repeating: "0", count: 31)] {
+        for text in [
+            "", "0", String(repeating: "0", count: 31), String(repeating: "g", count: 32),
+            "+" + String(repeating: "0", count: 31),
+        ] {
             #expect(HeartbeatToken(hexadecimal: text) == nil, "\(text)")
         }
     }

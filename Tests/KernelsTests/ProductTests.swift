@@ -62,7 +62,11 @@ import Testing
                                 b_depth: item.packed ? 32 : x.stride, c: c, c_row: x.stride,
                                 bias: item.bias ? bias.baseAddress : nil, accumulate: item.accumulate ? 1 : 0,
                                 relu: item.relu ? 1 : 0, ahead: (ck_ahead(), ck_ahead()))
-                            if let way { ck_product_bf16(way, kernels, &product) } else { kernels.pointee.product(&product) }
+                            if let way {
+                                ck_product_bf16(way, kernels, &product)
+                            } else {
+                                kernels.pointee.product(&product)
+                            }
                         }
                     }
                 }

@@ -27,7 +27,8 @@ import Testing
     private func dataSet(_ folder: TemporaryFolder, count: Int, _ fields: [Record.Field]) throws -> DataSet {
         let writer = try DataSetWriter(path: folder.path)
         for number in 0..<count {
-            try writer.append(try RecordEncoder(level: 1).encode(Record(key: "\(number)", fields: fields)), split: .train)
+            try writer.append(
+                try RecordEncoder(level: 1).encode(Record(key: "\(number)", fields: fields)), split: .train)
         }
         try writer.finish()
         return try DataSet(path: folder.path)
@@ -46,7 +47,8 @@ import Testing
     }
 
     /// Values of row `y` of a map or one channel of a picture at column `x`, which need not be whole.
-    private func sampled(_ base: UnsafePointer<Float>, _ width: Int, _ channels: Int, _ y: Int, _ x: Double) -> Double? {
+    private func sampled(_ base: UnsafePointer<Float>, _ width: Int, _ channels: Int, _ y: Int, _ x: Double) -> Double?
+    {
         guard x >= 0, x <= Double(width - 1) else { return nil }
         let low = min(width - 2, Int(x))
         let part = x - Double(low)
@@ -132,7 +134,8 @@ import Testing
                     let place = at(y, x)
                     let pixel = (n * height + y) * width + x
                     // The nearest pixel's own numbers; near the border pictures are held.
-                    #expect(abs(Double(xs.base[pixel]) - place.x) < 0.52 && abs(Double(ys.base[pixel]) - place.y) < 0.52)
+                    #expect(
+                        abs(Double(xs.base[pixel]) - place.x) < 0.52 && abs(Double(ys.base[pixel]) - place.y) < 0.52)
                 }
             }
             // What one step in the sample is in the record.
@@ -158,7 +161,9 @@ import Testing
             element == .uint8
             ? array.bytes.map { Double($0) / 255 } : array.withUInt16s { $0.map { Double($0) / 65535 } }
         var settings = AugmentationSettings.off
-        (settings.scale, settings.rotationDegrees, settings.mirrorProbability, settings.crop) = (1.1...1.6, 15, 0.5, .random)
+        (settings.scale, settings.rotationDegrees, settings.mirrorProbability, settings.crop) = (
+            1.1...1.6, 15, 0.5, .random
+        )
         for record in 0..<12 {
             if record == 6 { settings.rotationDegrees = 0 }
             let change = Augmentation(settings, seed: 2, epoch: 0, record: record)

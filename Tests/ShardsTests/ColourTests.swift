@@ -146,7 +146,10 @@ import Testing
         let other = changed([Float](repeating: 0.5, count: 3 * count), change).map { (Double($0) - 0.5) / 0.05 }
         #expect(abs(mean { drawn[$0] * other[$0] }) < 0.01)
         // The same number of an element, however many are behind it.
-        #expect(changed([0.5, 0.5, 0.5], change).elementsEqual(other[0..<3].map { Float($0 * 0.05 + 0.5) }) { abs($0 - $1) < 1e-6 })
+        #expect(
+            changed([0.5, 0.5, 0.5], change).elementsEqual(other[0..<3].map { Float($0 * 0.05 + 0.5) }) {
+                abs($0 - $1) < 1e-6
+            })
     }
 
     @Test func `all instruction levels give the same bits`() {
@@ -251,7 +254,8 @@ import Testing
             { $0.colours.left.gamma }, { Double($0.colours.left.rest.contrast) },
             { Double($0.colours.left.rest.saturation) }, { Double($0.colours.left.rest.hue) },
             { Double($0.colours.left.rest.gains.x) }, { Double($0.colours.left.rest.gains.y) },
-            { Double($0.colours.left.rest.noise) }, { $0.colours.right.brightness == $0.colours.left.brightness ? 1 : 0 },
+            { Double($0.colours.left.rest.noise) },
+            { $0.colours.right.brightness == $0.colours.left.brightness ? 1 : 0 },
         ]
         let centered = draws.map { draw -> [Double] in
             let values: [Double] = all.map(draw)

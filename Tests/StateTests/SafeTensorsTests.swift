@@ -122,7 +122,8 @@ import Testing
     let folder = TemporaryFolder("checkpoints")
 
     private func write(_ value: Float, _ checkpoints: CheckpointFolder) throws {
-        try SafeTensorsWriter.write(path: checkpoints.path(of: .last), tensors: [.init("w", [1], [value])], metadata: [:])
+        try SafeTensorsWriter.write(
+            path: checkpoints.path(of: .last), tensors: [.init("w", [1], [value])], metadata: [:])
     }
 
     @Test func keepsTheLastFewBySteps() throws {
@@ -155,7 +156,10 @@ import Testing
 
     @Test func onlyFilesOfDeadWritersAreRemoved() throws {
         let checkpoints = try CheckpointFolder(path: folder.path)
-        for name in ["last.safetensors.abc.partial", "step_000000000003.safetensors.7.partial", "mine.partial", "last.safetensors"] {
+        for name in [
+            "last.safetensors.abc.partial", "step_000000000003.safetensors.7.partial", "mine.partial",
+            "last.safetensors",
+        ] {
             try AtomicFileWriter.write("x", to: folder.file(name))
         }
         let writer = try AtomicFileWriter(path: checkpoints.path(of: .best))

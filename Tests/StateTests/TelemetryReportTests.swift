@@ -85,7 +85,9 @@ import Testing
         #expect(!html.contains("\u{1}"))
         #expect(html.contains("&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;&amp;&#39;\u{FFFD}"))
         // Nothing is fetched.
-        for word in ["http:", "https:", "src=\"/", "href=", "@import", "url("] { #expect(!html.contains(word), "\(word)") }
+        for word in ["http:", "https:", "src=\"/", "href=", "@import", "url("] {
+            #expect(!html.contains(word), "\(word)")
+        }
         for svg in html.matches(of: #/<svg[\s\S]*?<\/svg>/#) {
             #expect(XMLParser(data: Data(svg.0.utf8)).parse())
             #expect(!svg.0.contains("nan"))

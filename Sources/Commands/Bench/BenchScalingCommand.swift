@@ -99,7 +99,8 @@ struct BenchScalingCommand: ParsableCommand {
     ) throws -> (seconds: Double, residentByteCount: Int?) {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: executable)
-        let settings = model.settings.filter { point.channels == nil || !$0.hasPrefix("width=") }
+        let settings =
+            model.settings.filter { point.channels == nil || !$0.hasPrefix("width=") }
             + (point.channels.map { ["width=\($0)"] } ?? [])
         process.arguments =
             [

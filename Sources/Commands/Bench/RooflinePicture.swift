@@ -256,7 +256,8 @@ struct RooflinePicture {
     // MARK: Text
 
     private static func ticks(_ range: ClosedRange<Double>) -> [Double] {
-        let low = Int(log10(range.lowerBound).rounded(.down)), high = Int(log10(range.upperBound).rounded(.up))
+        let low = Int(log10(range.lowerBound).rounded(.down))
+        let high = Int(log10(range.upperBound).rounded(.up))
         return (low...high).flatMap { power in [1, 3].map { Double($0) * pow(10, Double(power)) } }
             .filter { $0 >= range.lowerBound * 0.999 && $0 <= range.upperBound * 1.001 }
     }

@@ -26,7 +26,9 @@ struct RunReport {
                 ])
         }
         let others = run.validations.filter { name in !run.losses.contains { "val_\($0)" == name } }
-        charts += others.map { LineChart("\($0.dropFirst(4)), validation", [run.line(run.epochs, $0, color: 1, dots: true)]) }
+        charts += others.map {
+            LineChart("\($0.dropFirst(4)), validation", [run.line(run.epochs, $0, color: 1, dots: true)])
+        }
         charts += [
             LineChart("Learning rate", [run.line(run.steps, "lr", color: 2)], isFromZero: true),
             LineChart("Norm of the gradient", [run.line(run.steps, "gradient_norm", color: 3)], isLogarithmic: true),
@@ -73,7 +75,9 @@ struct RunReport {
             if let value = run.last(run.steps, loss) { tiles.append(("\(loss), last step", number(value))) }
         }
         for name in run.validations where ["val_loss", "val_epe", "val_abs_rel", "val_iou"].contains(name) {
-            if let value = run.last(run.epochs, name) { tiles.append(("\(name.dropFirst(4)), validation", number(value))) }
+            if let value = run.last(run.epochs, name) {
+                tiles.append(("\(name.dropFirst(4)), validation", number(value)))
+            }
         }
         if let rate = run.medianRate { tiles.append(("pairs per second", number(rate))) }
         tiles.append(("time in steps", ProgressFormat.duration(run.seconds)))
@@ -101,7 +105,8 @@ struct RunReport {
                     + measured.map { name in run.last(run.epochs, name).map(number) ?? "" }
             })
         page.heading("Curves")
-        func chart(_ title: String, isFromZero: Bool = false, _ line: (RunSummary, Int) -> LineChart.Line) -> LineChart {
+        func chart(_ title: String, isFromZero: Bool = false, _ line: (RunSummary, Int) -> LineChart.Line) -> LineChart
+        {
             LineChart(title, runs.enumerated().map { line($1, $0) }, isFromZero: isFromZero)
         }
         page.charts(

@@ -44,7 +44,9 @@ struct RunSummary {
         machine = text(folder.machinePath)
         launches = text(folder.path + "/launch.jsonl").split(separator: "\n").compactMap(Self.event)
         samples = ((try? Files.list(folder.sampleFolder)) ?? []).compactMap { name in
-            guard let match = name.wholeMatch(of: #/epoch_(\d{1,9})\.png/#), let epoch = Int(match.1) else { return nil }
+            guard let match = name.wholeMatch(of: #/epoch_(\d{1,9})\.png/#), let epoch = Int(match.1) else {
+                return nil
+            }
             return (epoch, "\(path)/samples/\(name)")
         }.sorted { $0.epoch < $1.epoch }
         checkpoints = ((try? Files.list(folder.checkpointFolder)) ?? []).filter { $0.hasSuffix(".safetensors") }
@@ -55,7 +57,9 @@ struct RunSummary {
     }
 
     private static func event(_ line: Substring) -> [(name: String, value: String)]? {
-        guard let object = try? JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any] else { return nil }
+        guard let object = try? JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any] else {
+            return nil
+        }
         let first = ["time", "event"]
         let names = first + object.keys.filter { !first.contains($0) }.sorted()
         return names.compactMap { name in
@@ -64,11 +68,14 @@ struct RunSummary {
     }
 
     /// A line over steps, of the rows that have a value; empty if there is no such column.
-    func line(_ table: CSVTable?, _ column: String, color: Int, name: String? = nil, dots: Bool = false) -> LineChart.Line {
+    func line(_ table: CSVTable?, _ column: String, color: Int, name: String? = nil, dots: Bool = false)
+        -> LineChart.Line
+    {
         let values = table?.numbers(column) ?? []
         let steps = table?.numbers("step") ?? []
         return LineChart.Line(
-            name ?? column, zip(steps, values).map { (x: $0, y: $1) }.filter { !dots || $0.y.isFinite }, color: color, hasDots: dots)
+            name ?? column, zip(steps, values).map { (x: $0, y: $1) }.filter { !dots || $0.y.isFinite }, color: color,
+            hasDots: dots)
     }
 
     func last(_ table: CSVTable?, _ column: String) -> Double? { table?.numbers(column)?.last { $0.isFinite } }

@@ -143,14 +143,15 @@ extension ScaleCommand {
 
     private func table(_ title: String, _ predictions: [ScaleModel.Prediction]) -> [String] {
         guard !predictions.isEmpty else { return [] }
-        return [title] + BenchText.table(
-            ["ranks", "lanes", "per rank", "compute", "exchange", "exposed", "step", "efficiency"],
-            predictions.map {
-                [
-                    "\($0.ranks)", "\($0.lanes)", "\($0.lanesPerRank)", BenchText.milliseconds($0.computeSeconds),
-                    BenchText.milliseconds($0.exchangeSeconds), BenchText.milliseconds($0.exposedSeconds),
-                    BenchText.milliseconds($0.stepSeconds), BenchText.percent($0.efficiency),
-                ]
-            })
+        return [title]
+            + BenchText.table(
+                ["ranks", "lanes", "per rank", "compute", "exchange", "exposed", "step", "efficiency"],
+                predictions.map {
+                    [
+                        "\($0.ranks)", "\($0.lanes)", "\($0.lanesPerRank)", BenchText.milliseconds($0.computeSeconds),
+                        BenchText.milliseconds($0.exchangeSeconds), BenchText.milliseconds($0.exposedSeconds),
+                        BenchText.milliseconds($0.stepSeconds), BenchText.percent($0.efficiency),
+                    ]
+                })
     }
 }

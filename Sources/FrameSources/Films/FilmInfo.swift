@@ -110,7 +110,8 @@ public struct FilmInfo: Sendable {
         otherStreams = (answer.streams ?? []).compactMap { other in
             guard let place = other.index, place != index else { return nil }
             return (
-                place, other.codecType ?? "", other.codecName ?? "unknown", (other.disposition?["attached_pic"] ?? 0) != 0
+                place, other.codecType ?? "", other.codecName ?? "unknown",
+                (other.disposition?["attached_pic"] ?? 0) != 0
             )
         }
         codedStreams = videos.filter { $0.codecName == "h264" || $0.codecName == "hevc" }.compactMap(\.index)

@@ -14,7 +14,8 @@ public struct DepthMaskNet8: Network {
     public static let summary = "foreground mask and depth of a picture beside its background (DepthMaskNet8)"
     public static let settings: [SettingDescription] = [
         .choice("loss", "bce-rmse", "MASK-DEPTH: a term of the mask + 2 · a term of the depth", OverlayLoss.names),
-        .choice("feed", "code", "what the decoder of depth adds: as released (code), or as drawn (diagram)", Feed.names),
+        .choice(
+            "feed", "code", "what the decoder of depth adds: as released (code), or as drawn (diagram)", Feed.names),
     ]
 
     enum Feed: String, Sendable, CaseIterable {

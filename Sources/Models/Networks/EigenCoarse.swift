@@ -99,8 +99,10 @@ struct Eigen {
     func coarse(_ picture: Value, dropout rate: Float) -> Value {
         picture.affine(1, -128).scope("coarse") { x in
             let initial = Initialization.normal(deviation: 0.01)
-            let first = x.conv2D("conv1", to: 96, kernel: 11, stride: 4, padding: 2, activation: .none, initial: initial)
-                .pooledReLU().mapNorm()
+            let first = x.conv2D(
+                "conv1", to: 96, kernel: 11, stride: 4, padding: 2, activation: .none, initial: initial
+            )
+            .pooledReLU().mapNorm()
             let second = first.conv2D(
                 "conv2", to: 256, kernel: 5, stride: 1, padding: 2, activation: .none, initial: initial
             ).pooledReLU().mapNorm()

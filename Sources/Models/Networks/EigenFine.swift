@@ -9,10 +9,12 @@ import Tensors
 /// **Source:** as `EigenCoarse`. The release computes 64 features and drops the first; the paper has 63.
 public struct EigenFine: Network {
     public static let name = "eigen-fine"
-    public static let summary = "depth of a picture, the fine stage of Eigen et al. 2014 on a trained eigen-coarse (--init)"
+    public static let summary =
+        "depth of a picture, the fine stage of Eigen et al. 2014 on a trained eigen-coarse (--init)"
     public static let settings: [SettingDescription] =
         Eigen.settings + [
-            .choice("variant", "released", "64 features of which one is dropped (released), or 63 (paper)", Variant.names),
+            .choice(
+                "variant", "released", "64 features of which one is dropped (released), or 63 (paper)", Variant.names),
             .boolean("coarse-dropout", false, "whether training leaves out units of the coarse network, as released"),
         ]
 

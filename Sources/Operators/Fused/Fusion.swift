@@ -209,7 +209,9 @@ private struct SeparableBackward {
 
     /// Nil where the nodes do not look as gradient rules write them, or somebody else reads what would vanish.
     init?(_ graph: GraphRewriter, _ depthwise: Graph.Node, _ pointwise: Graph.Node, _ operation: Conv2D) {
-        guard let weights = graph.reader(Conv2DWeightGradient.self, of: pointwise.inputs[0], input: 0) else { return nil }
+        guard let weights = graph.reader(Conv2DWeightGradient.self, of: pointwise.inputs[0], input: 0) else {
+            return nil
+        }
         let outer = weights.node.inputs[1]
         guard let inner = graph.reader(Conv2DInputGradient.self, of: outer, input: 0),
             inner.node.inputs[1] == pointwise.inputs[1],

@@ -10,7 +10,8 @@ extension GraphRewriter {
             guard let split = find(Split.self, at: place) else { continue }
             let sums = split.node.outputs.map { output in
                 reader(LinearCombination.self, of: output, input: 0).flatMap { sum in
-                    isPrivate(output, to: [sum.place]) ? UpsampleSumNodes(self, sum.node, sum.operation, sum.place) : nil
+                    isPrivate(output, to: [sum.place])
+                        ? UpsampleSumNodes(self, sum.node, sum.operation, sum.place) : nil
                 }
             }
             guard sums.allSatisfy({ $0 != nil }) else { continue }

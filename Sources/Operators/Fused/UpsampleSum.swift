@@ -121,7 +121,8 @@ public struct UpsampleGradient: Runnable {
         let (g, x, w) = (inputs[0], inputs[1], inputs[2])
         try ShapeRules.require(w.rank == 4 && w[1] == w[2] && w[1] > 0, "weights \(w) are not square")
         let geometry = ConvolutionGeometry(kernelHeight: w[1], kernelWidth: w[1], stride: w[1], padding: 0)
-        try ShapeRules.equal(g, TransposedConv2D(geometry: geometry).outputShapes(for: [x, w])[0], "gradient and output")
+        try ShapeRules.equal(
+            g, TransposedConv2D(geometry: geometry).outputShapes(for: [x, w])[0], "gradient and output")
         return [x, w] + (hasBias ? [[w[3]]] : [])
     }
 

@@ -54,18 +54,23 @@ public struct LineChart: Sendable {
         for mark in vertical.marks(5) {
             let height = Self.number(y(mark))
             parts.append("<path class=\"grid\" d=\"M\(Self.number(Self.left)) \(height)H\(Self.number(Self.right))\"/>")
-            parts.append("<text x=\"\(Self.number(Self.left - 6))\" y=\"\(height)\" dy=\"4\" text-anchor=\"end\">\(ChartAxis.text(mark))</text>")
+            parts.append(
+                "<text x=\"\(Self.number(Self.left - 6))\" y=\"\(height)\" dy=\"4\" text-anchor=\"end\">\(ChartAxis.text(mark))</text>"
+            )
         }
         for mark in horizontal.marks(6) where mark == mark.rounded() {
             let place = Self.number(x(mark))
             parts.append("<path class=\"grid\" d=\"M\(place) \(Self.number(Self.bottom))v4\"/>")
-            parts.append("<text x=\"\(place)\" y=\"\(Self.number(Self.bottom + 18))\" text-anchor=\"middle\">\(ChartAxis.text(mark))</text>")
+            parts.append(
+                "<text x=\"\(place)\" y=\"\(Self.number(Self.bottom + 18))\" text-anchor=\"middle\">\(ChartAxis.text(mark))</text>"
+            )
         }
         for (line, bins) in drawn {
             if bins.contains(where: { $0.least < $0.most }) {
                 let upper = bins.map { "\(Self.number(x($0.x))) \(Self.number(y($0.most)))" }
                 let lower = bins.reversed().map { "\(Self.number(x($0.x))) \(Self.number(y($0.least)))" }
-                parts.append("<path class=\"band c\(line.color % 8)\" d=\"M\((upper + lower).joined(separator: "L"))Z\"/>")
+                parts.append(
+                    "<path class=\"band c\(line.color % 8)\" d=\"M\((upper + lower).joined(separator: "L"))Z\"/>")
             }
             var path = ""
             var isOpen = false

@@ -52,7 +52,8 @@ public struct RankTimeline: Sendable {
                     let height = min(1, bin[...kind].reduce(0, +) / most) * Double(Self.stripHeight) - below
                     guard height > 0.05 else { continue }
                     let x = Double(Self.left) + Double(column) * width
-                    path += "M\(Self.number(x)) \(Self.number(floor - below))h\(Self.number(width))"
+                    path +=
+                        "M\(Self.number(x)) \(Self.number(floor - below))h\(Self.number(width))"
                         + "v\(Self.number(-height))h\(Self.number(-width))z"
                 }
                 if !path.isEmpty { parts.append("<path class=\"fill c\(kind)\" d=\"\(path)\"/>") }

@@ -57,7 +57,8 @@ public enum Benchmark {
         state.initialize(seed: 1)
         let executor = Executor(
             graph.graph,
-            memory: .inference(parameters: state.parameterArena, statistics: state.inferenceStatistics, areConstant: true),
+            memory: .inference(
+                parameters: state.parameterArena, statistics: state.inferenceStatistics, areConstant: true),
             kernels: kernels)
         fill(executor)
         return measure(executor, repetitions: repetitions) { executor.run(.deterministic) }

@@ -92,7 +92,8 @@ public enum KernelBenchmark {
         let step = operation.bind(
             BindingSite(
                 inputs: Array(views.prefix(inputs.count)), outputs: Array(views.dropFirst(inputs.count)),
-                workspace: workspace.base, packed: PackedWeights(packed.base, isKept: false), kernels: kernels, path: node.path))
+                workspace: workspace.base, packed: PackedWeights(packed.base, isKept: false), kernels: kernels,
+                path: node.path))
         // The arenas must outlive the closure, which knows addresses only.
         return withExtendedLifetime((arenas, workspace, packed)) {
             let state = RunState.deterministic
