@@ -11,9 +11,38 @@ import Threads
 /// dies leaves only a `.partial` file, which the next one removes. The folder keeps to its size: copies unused for
 /// `idleSeconds` make room for others, the longest unused first. Copies in use stay: where a data set is larger than the
 /// folder, part of it is local and the rest is read from afar, without endless copying.
-public final class LocalShards: @unchecked Sendable {
-    public let path: String
-    public let byteLimit: Int
+public final class LocalShards: Sendable {
+    /// What the copying thread holds as well. This object itself belongs to those who read, so that it ends on one of
+    /// their threads and can wait there for the copying one.
+    private let core: LocalShardsCore
+
+    public var path: String { core.path }
+    public var byteLimit: Int { core.byteLimit }
+
+    /// - Parameters:
+    ///   - path: folder; it is created if it is not there.
+    ///   - warning: is told once, by the copying thread, if copies cannot be made; reading goes on without them.
+    /// - Throws: `FileError` if the folder cannot be created.
+    public init(
+        path: String, byteLimit: Int, idleSeconds: Double = 60, warning: @escaping @Sendable (String) -> Void
+    ) throws {
+        core = try LocalShardsCore(path: path, byteLimit: byteLimit, idleSeconds: idleSeconds, warning: warning)
+    }
+
+    deinit { core.stop() }
+
+    func owns(_ file: String) -> Bool { file.hasPrefix(path + "/") }
+    /// The copy's path. nil: there is none (yet); it is then asked for.
+    func path(of shard: ShardSummary, at origin: String) -> String? { core.path(of: shard, at: origin) }
+    /// Gives up a copy that cannot be read; the shard is read from afar from now on.
+    func discard(_ shard: ShardSummary) { core.discard(shard) }
+    /// Waits until everything asked for so far was copied or given up. For tests.
+    func settle() { core.settle() }
+}
+
+private final class LocalShardsCore: @unchecked Sendable {
+    let path: String
+    let byteLimit: Int
     /// A copy that was used so recently is not removed for another.
     let idleSeconds: Double
     private let warning: @Sendable (String) -> Void
@@ -32,12 +61,8 @@ public final class LocalShards: @unchecked Sendable {
     private var isStopping = false
     private var thread: WorkerThread?
 
-    /// - Parameters:
-    ///   - path: folder; it is created if it is not there.
-    ///   - warning: is told once, by the copying thread, if copies cannot be made; reading goes on without them.
-    /// - Throws: `FileError` if the folder cannot be created.
-    public init(
-        path: String, byteLimit: Int, idleSeconds: Double = 60, warning: @escaping @Sendable (String) -> Void
+    init(
+        path: String, byteLimit: Int, idleSeconds: Double, warning: @escaping @Sendable (String) -> Void
     ) throws {
         try Files.createFolder(path)
         self.path = path
@@ -50,12 +75,18 @@ public final class LocalShards: @unchecked Sendable {
         pthread_cond_init(condition, nil)
     }
 
-    deinit {
-        locked {
+    /// Ends the thread, which holds this object, and waits for it.
+    func stop() {
+        let thread = locked {
             isStopping = true
             pthread_cond_broadcast(condition)
+            defer { self.thread = nil }
+            return self.thread
         }
         thread?.join()
+    }
+
+    deinit {
         pthread_mutex_destroy(mutex)
         pthread_cond_destroy(condition)
         mutex.deallocate()
@@ -68,11 +99,8 @@ public final class LocalShards: @unchecked Sendable {
         return body()
     }
 
-    func owns(_ file: String) -> Bool { file.hasPrefix(path + "/") }
-
     private func file(_ shard: ShardSummary) -> String { "\(path)/\(shard.hash).shard" }
 
-    /// The copy's path. nil: there is none (yet); it is then asked for.
     func path(of shard: ShardSummary, at origin: String) -> String? {
         let copy = file(shard)
         let isRefused = locked { refused.contains(shard.hash) }
@@ -86,8 +114,7 @@ public final class LocalShards: @unchecked Sendable {
             guard asked.insert(shard.hash).inserted else { return }
             queue.append((shard, origin))
             if thread == nil {
-                let worker = LocalShardsWorker(owner: self)
-                thread = WorkerThread(name: "shard copies") { worker.run() }
+                thread = WorkerThread(name: "shard copies") { self.copyAll() }
             }
             pthread_cond_broadcast(condition)
         }
@@ -105,28 +132,28 @@ public final class LocalShards: @unchecked Sendable {
         if isDue { utimensat(AT_FDCWD, copy, nil, 0) }
     }
 
-    /// Gives up a copy that cannot be read; the shard is read from afar from now on.
     func discard(_ shard: ShardSummary) {
         locked { _ = refused.insert(shard.hash) }
         unlink(file(shard))
     }
 
-    /// Waits until everything asked for so far was copied or given up. For tests.
     func settle() {
         while locked({ !asked.isEmpty }) { usleep(2000) }
     }
 
     // MARK: the copying thread
 
+    private func copyAll() { while let (shard, origin) = next() { copy(shard, origin) } }
+
     /// nil: the thread should end.
-    fileprivate func next() -> (shard: ShardSummary, origin: String)? {
+    private func next() -> (shard: ShardSummary, origin: String)? {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
         while queue.isEmpty && !isStopping { pthread_cond_wait(condition, mutex) }
         return isStopping ? nil : queue.removeFirst()
     }
 
-    fileprivate func copy(_ shard: ShardSummary, _ origin: String) {
+    private func copy(_ shard: ShardSummary, _ origin: String) {
         do {
             let isRoom = try LocalShardCopy(owner: self, shard: shard, origin: origin).run()
             locked { crowded[shard.hash] = isRoom ? nil : monotonicSeconds() }
@@ -151,18 +178,9 @@ public final class LocalShards: @unchecked Sendable {
     fileprivate var mustStop: Bool { locked { isStopping } }
 }
 
-/// Keeps the thread from keeping its owner.
-private final class LocalShardsWorker: @unchecked Sendable {
-    // Its deinit waits for this thread, and must find no one counting references.
-    private unowned(unsafe) let owner: LocalShards
-    init(owner: LocalShards) { self.owner = owner }
-
-    func run() { while let (shard, origin) = owner.next() { owner.copy(shard, origin) } }
-}
-
 /// One copy on its way.
 private struct LocalShardCopy {
-    unowned(unsafe) let owner: LocalShards
+    let owner: LocalShardsCore
     let shard: ShardSummary
     let origin: String
 

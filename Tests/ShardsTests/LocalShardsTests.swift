@@ -184,6 +184,15 @@ import Testing
         #expect(try copies(".partial").isEmpty)
     }
 
+    /// Whoever lets go last, reader or copying thread, the end is orderly.
+    @Test func `ending while copies are made`() throws {
+        _ = try write()
+        for _ in 0..<300 {
+            let data = try DataSet(path: far.path, local: try local())
+            _ = try data.record(.train, 0)
+        }
+    }
+
     @Test func `closing does not wait for long copies`() throws {
         _ = try write()
         for _ in 0..<20 {
