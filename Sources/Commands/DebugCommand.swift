@@ -159,7 +159,7 @@ struct TrajectoryCommand: ParsableCommand {
 struct GradientCheckCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "gradcheck",
-        abstract: "Compares each parameter's gradient with finite differences, along two directions.",
+        abstract: "Compares each parameter's gradient with finite differences along its direction.",
         discussion: "Example: vergence debug gradcheck --set width=4 --set levels=8 --size 32x48")
 
     @OptionGroup var model: ModelOptions

@@ -8,11 +8,12 @@ final class GradientPath {
     private let values: UnsafeMutablePointer<Float>
     private let parameter: Parameter
     private let gradient: UnsafeBufferPointer<Float>
-    private let level: Double
     private let tolerance: Double
+    /// Two float32 losses differ by an ulp for the last rounding; as much again for those before it.
+    private let rounding: Double
     private let spoiling: (String, UnsafeMutableBufferPointer<Float>) -> Void
     private let original: [Float]
-    /// Length of the gradient, and of the parameter (constants count as a tenth).
+    /// Length of the gradient, and how far the parameter may go.
     private let length: Double
     private let size: Double
     private var direction: [Float] = []
@@ -26,7 +27,8 @@ final class GradientPath {
         spoiling: @escaping (String, UnsafeMutableBufferPointer<Float>) -> Void
     ) {
         (self.engine, self.parameter, self.gradient) = (engine, parameter, gradient)
-        (self.level, self.tolerance, self.spoiling) = (level, tolerance, spoiling)
+        (self.tolerance, self.spoiling) = (tolerance, spoiling)
+        rounding = 2.4e-7 * abs(level)
         values = state.parameterArena.base + parameter.offset
         let original = Array(UnsafeBufferPointer(start: values, count: parameter.shape.count))
         self.original = original
@@ -34,60 +36,55 @@ final class GradientPath {
             values.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot()
         }
         length = norm(gradient)
-        size = max(norm(original), 0.1 * Double(original.count).squareRoot())
+        // A tensor of weights may go as far as it is long, a bias or a gain as far as twos.
+        var isConstant = false
+        if case .constant = parameter.initializer { isConstant = true }
+        size = max(norm(original), isConstant ? 2 * Double(original.count).squareRoot() : 0)
     }
 
     /// A path's ends and what happened between.
     private struct Attempt {
         let step: Double
-        let integral: Double
         let change: Double
-        let intervals: Int
-        /// How far the last two integrals are apart.
-        let doubt: Double
+        var integral: Double
+        var intervals = 2
+        /// How far this integral is from that of half as many intervals, and from that of the trapezium rule.
+        var doubt = Double.infinity
 
         var scale: Double { max(abs(integral), abs(change)) }
+
+        func isSure(_ tolerance: Double) -> Bool { doubt <= 0.25 * tolerance * scale }
+        func agrees(_ tolerance: Double) -> Bool { abs(integral - change) <= tolerance * scale }
     }
 
-    /// - Parameter isHalf: along a random half of the numbers only.
-    func row(_ random: CounterRandom, isHalf: Bool) throws -> GradientCheck.Row {
-        let slope = choose(random, isHalf: isHalf)
+    func row(_ random: CounterRandom) throws -> GradientCheck.Row {
+        let slope = choose(random)
         defer { move(by: 0) }
-        // Two float32 losses differ by an ulp for the last rounding; as much again for those before it.
-        let rounding = 2.4e-7 * abs(level)
-        // A change in which rounding is a twentieth of the tolerance, but no longer than a tenth of the parameter.
-        var step = min(0.1 * size, rounding / (0.05 * tolerance) / max(2 * abs(slope), 1e-30))
-        var (found, note): (Attempt?, String) = (nil, "")
-        func isSharp(_ attempt: Attempt) -> Bool { rounding <= 0.5 * tolerance * attempt.scale }
-        while true {
+        // A change in which rounding is a fifth of the tolerance: the shorter, the fewer kinks.
+        let first = min(size, rounding / (0.2 * tolerance) / max(2 * abs(slope), 1e-30))
+        var (last, wrong): (Attempt?, Attempt?) = (nil, nil)
+        for step in [first, min(size, 4 * first), 0.5 * first] {
             let attempt = try integrate(step, slope)
-            if !isSharp(attempt) {
-                // Too short a path, once longer if it has not been shortened before.
-                if found == nil, step < 0.5 * size {
-                    step = min(0.5 * size, 5 * step)
-                    if step == 0.5 * size { found = attempt }
-                    continue
-                }
-                break
+            if rounding > 0.5 * tolerance * attempt.scale {
+                last = last ?? attempt
+                continue
             }
-            found = attempt
-            if attempt.doubt > 0.25 * tolerance * attempt.scale {
-                note = "too rough for \(attempt.intervals) intervals"
-            } else if abs(attempt.integral - attempt.change) <= tolerance * attempt.scale {
-                note = attempt.intervals > 8 ? "kinks: \(attempt.intervals) intervals" : ""
-                return row(attempt, rounding, .agrees, note)
-            } else {
-                note = ""
+            last = attempt
+            guard attempt.isSure(tolerance) else { continue }
+            if attempt.agrees(tolerance) {
+                let note = attempt.intervals > 8 ? "kinks: \(attempt.intervals) intervals" : ""
+                return row(attempt, .agrees, note)
             }
-            step /= 4
+            wrong = wrong ?? attempt
         }
-        guard let found else { return row(try integrate(step, slope), rounding, .hidden, "") }
-        if !isSharp(found) { return row(found, rounding, .hidden, "") }
-        return row(found, rounding, note.isEmpty ? .disagrees : .hidden, note)
+        if let wrong { return row(wrong, .disagrees, "") }
+        let attempt = try last ?? integrate(first, slope)
+        let isRough = rounding <= 0.5 * tolerance * attempt.scale
+        return row(attempt, .hidden, isRough ? "too rough for \(attempt.intervals) intervals" : "")
     }
 
     private func row(
-        _ attempt: Attempt, _ rounding: Double, _ verdict: GradientCheck.Verdict, _ note: String
+        _ attempt: Attempt, _ verdict: GradientCheck.Verdict, _ note: String
     ) -> GradientCheck.Row {
         let length = 2 * attempt.step
         return GradientCheck.Row(
@@ -98,15 +95,12 @@ final class GradientPath {
     /// Sets the direction, of length 1. A gradient of zero is looked at along chance alone: if the loss changes there, it is
     /// wrong.
     /// - Returns: ⟨gradient, direction⟩
-    private func choose(_ random: CounterRandom, isHalf: Bool) -> Double {
+    private func choose(_ random: CounterRandom) -> Double {
         let count = Double(original.count).squareRoot()
         let chance = length < 1e-12 ? 1 : 0.3 * length / count
         let most = length < 1e-12 ? 0.0 : 1.0
         direction = gradient.enumerated().map { index, value in
-            let draw = random.uniform(UInt64(index), in: -1..<1)
-            // The same draw chooses the half and, stretched again, the chance.
-            if isHalf, draw < 0 { return 0 }
-            return Float(most * Double(value) + chance * (isHalf ? 2 * draw - 1 : draw))
+            Float(most * Double(value) + chance * random.uniform(UInt64(index), in: -1..<1))
         }
         let norm = max(direction.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot(), 1e-30)
         for index in direction.indices { direction[index] = Float(Double(direction[index]) / norm) }
@@ -137,25 +131,30 @@ final class GradientPath {
         return (Double(engine.loss("loss")), dot(UnsafeBufferPointer(found)))
     }
 
-    /// The change of the loss from −step to step, and the integral of its slope.
+    /// The change of the loss from −step to step, and the integral of its slope: finer and finer until it is sure and agrees, or
+    /// the finest.
     private func integrate(_ step: Double, _ slope: Double) throws -> Attempt {
         let (first, last) = (try look(at: -step), try look(at: step))
         // Sums of slopes: at the ends, at the inner places of the coarser rule, and at those that are new.
         let ends = first.slope + last.slope
         var (inner, fresh) = (0.0, slope)
-        var integral = step / 3 * (ends + 4 * fresh)
-        var (intervals, doubt) = (2, Double.infinity)
-        let change = last.loss - first.loss
-        while intervals < 32, doubt > 0.25 * tolerance * max(abs(integral), abs(change)) {
-            intervals *= 2
+        var found = Attempt(step: step, change: last.loss - first.loss, integral: step / 3 * (ends + 4 * fresh))
+        while found.intervals < 64, !(found.isSure(tolerance) && found.agrees(tolerance)) {
+            // What rounding hides needs no better integral.
+            if found.intervals > 2, rounding > 0.5 * tolerance * found.scale { break }
+            // Nor does what is plainly wrong.
+            if found.intervals >= 16, found.isSure(tolerance), !found.agrees(2 * tolerance) { break }
+            found.intervals *= 2
             inner += fresh
-            let width = 2 * step / Double(intervals)
-            fresh = try stride(from: 1, to: intervals, by: 2).reduce(0.0) {
+            let width = 2 * step / Double(found.intervals)
+            fresh = try stride(from: 1, to: found.intervals, by: 2).reduce(0.0) {
                 $0 + (try look(at: -step + Double($1) * width).slope)
             }
             let finer = width / 3 * (ends + 4 * fresh + 2 * inner)
-            (doubt, integral) = (abs(finer - integral), finer)
+            let trapezium = width / 2 * (ends + 2 * fresh + 2 * inner)
+            found.doubt = max(abs(finer - found.integral), abs(finer - trapezium))
+            found.integral = finer
         }
-        return Attempt(step: step, integral: integral, change: change, intervals: intervals, doubt: doubt)
+        return found
     }
 }
