@@ -32,12 +32,12 @@ def measures(disparity, truth):
 
 
 def padded(matcher, lowest, count):
-    """A matcher of two gray views, with views padded as far as it looks: it has no answer there otherwise."""
-    reach = max(lowest + count, -lowest, 0)
+    """A matcher of two gray views, with views padded as far as it looks to either side: it has no answer there otherwise."""
+    before, behind = max(lowest + count, 0), max(-lowest, 0)
 
     def run(left, right):
-        views = [cv2.copyMakeBorder(v, 0, 0, reach, reach, cv2.BORDER_REPLICATE) for v in (left, right)]
-        disparity = matcher.compute(*views).astype(np.float32)[:, reach:-reach] / 16
+        views = [cv2.copyMakeBorder(v, 0, 0, before, behind, cv2.BORDER_REPLICATE) for v in (left, right)]
+        disparity = matcher.compute(*views).astype(np.float32)[:, before:before + left.shape[1]] / 16
         disparity[disparity < lowest] = np.nan
         return disparity
     return run
