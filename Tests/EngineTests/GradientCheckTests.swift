@@ -5,8 +5,8 @@ import Threads
 
 @testable import Training
 
-/// Every network, in every variant and with every kind of loss, has the gradient that it says it has; and a wrong one would be
-/// found.
+/// Every network, in every variant and with every kind of loss, has the gradient that it says it has; and a wrong one
+/// would be found.
 @Suite struct GradientCheckTests {
     struct Case: Sendable, CustomTestStringConvertible {
         let model: String
@@ -27,7 +27,7 @@ import Threads
             (self.share, self.every) = (share, every)
         }
 
-        var testDescription: String { ([model] + settings.split(separator: " ").map(String.init)).joined(separator: " ") }
+        var testDescription: String { "\(model) \(settings)" }
 
         func network() throws -> any Network {
             try NetworkRegistry.make(
@@ -89,15 +89,19 @@ import Threads
         // The same errors in each network: a factor of 1.05, seen in every one of some tensors; a wrong sign in one.
         let names = clear.map(\.parameter)
         let chosen = Set([names.count / 5, names.count / 2, names.count - 1].map { names[$0] })
-        let larger = try Self.check(own, only: chosen.contains) { _, gradient in
-            for i in gradient.indices { gradient[i] *= 1.05 }
-        }
+        let larger = try Self.check(
+            own, only: chosen.contains,
+            spoiling: { _, gradient in
+                for i in gradient.indices { gradient[i] *= 1.05 }
+            })
         #expect(larger.count == chosen.count)
         #expect(larger.allSatisfy { $0.verdict == .disagrees }, "\(larger)")
         let one = names[names.count / 3]
-        let turned = try Self.check(own, only: { $0 == one }) { _, gradient in
-            for i in gradient.indices { gradient[i] = -gradient[i] }
-        }
+        let turned = try Self.check(
+            own, only: { $0 == one },
+            spoiling: { _, gradient in
+                for i in gradient.indices { gradient[i] = -gradient[i] }
+            })
         #expect(turned.map(\.verdict) == [.disagrees], "\(turned)")
     }
 
@@ -107,7 +111,7 @@ import Threads
         func verdict(
             _ name: String, _ spoiling: @escaping (UnsafeMutableBufferPointer<Float>) -> Void
         ) throws -> GradientCheck.Verdict? {
-            try Self.check(own, only: { $0 == name }) { _, gradient in spoiling(gradient) }.first?.verdict
+            try Self.check(own, only: { $0 == name }, spoiling: { _, gradient in spoiling(gradient) }).first?.verdict
         }
         #expect(try verdict("body.3.weight") { _ in } == .agrees)
         #expect(try verdict("body.3.weight") { $0.reverse() } == .disagrees)

@@ -72,7 +72,8 @@ import Testing
             context.linearWeightGradient(
                 input: Guarded([n, f], x).view, outputGradient: Guarded([n, o], dy).view,
                 weightGradient: TensorView(gradient.base, [f, o]),
-                workspace: workspace(KernelContext.linearWeightGradientWorkspaceCount(samples: n, weights: [f, o])).base)
+                workspace: workspace(KernelContext.linearWeightGradientWorkspaceCount(samples: n, weights: [f, o])).base
+            )
             #expect(gradient.buffer[(f * o)...].allSatisfy { $0 == 7 })
             return Array(gradient.buffer.prefix(f * o))
         }

@@ -94,7 +94,8 @@ extension Value {
                 "bias", [channels], layout: .plain, initializer: .constant(0), file: file, line: line)
             if builder.mode == .inference {
                 return builder.inferenceNorm(
-                    BatchNormInference(epsilon: epsilon), [self, gain, bias], channels: channels, file: file, line: line)
+                    BatchNormInference(epsilon: epsilon), [self, gain, bias], channels: channels, file: file, line: line
+                )
             }
             return builder.normalized(
                 BatchNorm(epsilon: epsilon), [self, gain, bias], channels: channels,

@@ -225,7 +225,8 @@ public struct FeatureList {
                 "bias", [channels], layout: .plain, initializer: .constant(0), file: file, line: line)
             if builder.mode == .inference {
                 return builder.inferenceNorm(
-                    NormReLUInference(epsilon: epsilon), parts + [gain, bias], channels: channels, file: file, line: line)
+                    NormReLUInference(epsilon: epsilon), parts + [gain, bias], channels: channels, file: file,
+                    line: line)
             }
             return builder.normalized(
                 NormReLU(epsilon: epsilon, partCount: parts.count), parts + means + variances + [gain, bias],
