@@ -28,8 +28,6 @@ public final class GraphBuilder {
     /// Layers in the order in which they were finished, for people to read; the graph does not depend on them.
     public private(set) var layers: [GraphLayer] = []
     private var problems: [GraphError.Problem] = []
-    /// Whether something did not fit. What comes of that is not worth a word of its own.
-    var hasProblems: Bool { !problems.isEmpty }
     private var scopes: [String] = []
     private var names: Set<String> = []
     private var parameterCount = 0
