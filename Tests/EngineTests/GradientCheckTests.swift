@@ -114,7 +114,11 @@ import Threads
             try Self.check(own, only: { $0 == name }, spoiling: { _, gradient in spoiling(gradient) }).first?.verdict
         }
         #expect(try verdict("body.3.weight") { _ in } == .agrees)
-        #expect(try verdict("body.3.weight") { $0.reverse() } == .disagrees)
+        #expect(
+            try verdict("body.3.weight") {
+                var numbers = $0
+                numbers.reverse()
+            } == .disagrees)
         #expect(try verdict("body.6.weight") { $0.update(repeating: 0) } == .disagrees)
         // A bias in front of a normalisation has no gradient.
         #expect(try verdict("body.3.bias") { _ in } == .hidden)
