@@ -159,7 +159,7 @@ struct TrajectoryCommand: ParsableCommand {
 struct GradientCheckCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "gradcheck",
-        abstract: "Compares each parameter's gradient with finite differences along a random direction.",
+        abstract: "Compares each parameter's gradient with finite differences along its direction.",
         discussion: "Example: vergence debug gradcheck --set width=4 --set levels=8 --size 32x48")
 
     @OptionGroup var model: ModelOptions
@@ -171,17 +171,18 @@ struct GradientCheckCommand: ParsableCommand {
     @Option(help: "Seed of weights, pictures and directions.")
     var seed: UInt64 = 1
     @Option(help: "Largest relative difference that passes.")
-    var tolerance = 0.1
+    var tolerance = 0.02
 
     func run() throws {
         guard batch > 0 else { throw Failure(.usage, "--batch \(batch): give at least 1") }
+        guard tolerance > 0 else { throw Failure(.usage, "--tolerance \(tolerance): give more than 0") }
         let report = try GradientCheck.run(
             network: model.network(), batch: batch, height: size.height, width: size.width, seed: seed,
             tolerance: tolerance, kernels: machine.kernels())
         for row in report.rows {
             print(
                 "\(row.verdict) \(row.parameter): analytic \(row.analytic), finite difference \(row.measured), "
-                    + "rounding \(row.noise)")
+                    + "rounding \(row.noise)" + (row.note.isEmpty ? "" : " (\(row.note))"))
         }
         func count(_ verdict: GradientCheck.Verdict) -> Int { report.rows.filter { $0.verdict == verdict }.count }
         print("\(count(.agrees)) agree, \(count(.disagrees)) disagree, \(count(.hidden)) hidden by rounding")

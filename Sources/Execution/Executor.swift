@@ -62,7 +62,11 @@ public final class Executor {
     public private(set) var nodeSeconds: [Double] = []
     public private(set) var profiledRunCount = 0
 
-    public init(_ graph: Graph, memory: Memory, kernels: KernelContext, reuseMemory: Bool = true) {
+    /// - Parameter holding: for gradient checks: what gradients take for constants can be held through it.
+    public init(
+        _ graph: Graph, memory: Memory, kernels: KernelContext, reuseMemory: Bool = true,
+        holding: HeldConstants? = nil
+    ) {
         self.graph = graph
         self.kernels = kernels
         self.memory = memory
@@ -100,15 +104,18 @@ public final class Executor {
             guard let operation = node.operation as? any Runnable else {
                 preconditionFailure("\(node.operation.name) cannot be executed")
             }
-            return operation.bind(
-                BindingSite(
-                    inputs: node.inputs.map { views[$0.index].unsafelyUnwrapped },
-                    outputs: node.outputs.map { views[$0.index].unsafelyUnwrapped },
-                    workspace: arena.base + (plan.workspaceBlock[index].map { plan.blocks[$0].offset } ?? 0),
-                    packed: PackedWeights(
-                        arena.base + (plan.packedBlock[index].map { plan.blocks[$0].offset } ?? 0),
-                        isKept: memory.hasConstantParameters && MemoryPlan.hasConstantWeights(node, graph)),
-                    kernels: kernels, path: node.path))
+            let site = BindingSite(
+                inputs: node.inputs.map { views[$0.index].unsafelyUnwrapped },
+                outputs: node.outputs.map { views[$0.index].unsafelyUnwrapped },
+                workspace: arena.base + (plan.workspaceBlock[index].map { plan.blocks[$0].offset } ?? 0),
+                packed: PackedWeights(
+                    arena.base + (plan.packedBlock[index].map { plan.blocks[$0].offset } ?? 0),
+                    isKept: memory.hasConstantParameters && MemoryPlan.hasConstantWeights(node, graph)),
+                kernels: kernels, path: node.path)
+            if let holding, let constant = operation as? any ConstantHolding {
+                return constant.bind(site, holding: holding)
+            }
+            return operation.bind(site)
         }
     }
 

@@ -42,6 +42,20 @@ extension Runnable {
 
 public typealias BoundStep = (borrowing RunState) -> Void
 
+/// Whether what gradients take for constants stays what it was in the last run, however parameters change. Finite
+/// differences must hold it, or they measure what no gradient claims.
+public final class HeldConstants {
+    public var isHeld = false
+
+    public init() {}
+}
+
+/// An operation that depends on its input in a way that its gradient leaves out: a choice, or a whole value.
+public protocol ConstantHolding: Runnable {
+    /// As `bind`; while `constants` are held, a step repeats the choice of the last one that was free.
+    func bind(_ site: BindingSite, holding constants: HeldConstants) -> BoundStep
+}
+
 /// The memory that the planner gave to one node.
 public struct BindingSite {
     public let inputs: [TensorView]

@@ -19,12 +19,13 @@ extension GraphBuilder {
         _ loss: Value, arithmetic: any GradientArithmetic.Type, file: String = #fileID, line: Int = #line
     ) {
         let trained = parameters.filter(\.isTrained)
+        let isWhole = !hasProblems
         let gradients = gradients(
             of: loss, cotangent: nil, withRespectTo: trained.map(\.value), arithmetic: arithmetic, file: file,
             line: line)
         for (parameter, gradient) in zip(trained, gradients) {
             guard let gradient else {
-                report("the loss does not depend on the parameter \(parameter.name)", file, line)
+                if isWhole { report("the loss does not depend on the parameter \(parameter.name)", file, line) }
                 continue
             }
             parameterGradients.append(gradient.id)

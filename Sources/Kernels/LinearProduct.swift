@@ -2,7 +2,8 @@ import CKernels
 import Tensors
 
 // Fully connected layers. Their weights are many and each is used once for a sample, so the way to memory decides: every
-// pass reads (or writes) the weights once, in blocks that the product kernels find in cache.
+// pass reads (or writes) the weights once. Of few samples, row by row (`LinearRowsPlan`); of more, where arithmetic decides, in
+// blocks that the product kernels find in cache.
 
 /// How a fully connected layer of `samples` x `inputs` → `outputs` is cut: a function of the shapes only.
 struct LinearPlan {
@@ -24,6 +25,14 @@ struct LinearPlan {
         columns = roundUp(samples, to: 16)
     }
 
+    /// What streams rows instead, where samples are few.
+    func rows(upTo limit: Int) -> LinearRowsPlan? {
+        samples <= limit ? LinearRowsPlan(samples: samples, inputs: inputs, outputs: outputs) : nil
+    }
+
+    /// Samples up to which a pass streams rows.
+    static let (fewForward, fewInputGradient, fewWeightGradient) = (32, 32, 32)
+
     var inputBlocks: Int { ceilDivide(inputs, Self.depth) }
     var packedInputCount: Int { inputBlocks * samples * Self.depth }
     var packedGradientCount: Int { roundUp(columns, to: Int(CK_PANEL)) * outputs }
@@ -44,7 +53,8 @@ extension KernelContext {
 
     /// `samples`: of the batch.
     public static func linearWorkspaceCount(samples: Int, weights: Shape) -> Int {
-        LinearPlan(samples: samples, inputs: weights[0], outputs: weights[1]).packedInputCount
+        let plan = LinearPlan(samples: samples, inputs: weights[0], outputs: weights[1])
+        return plan.rows(upTo: LinearPlan.fewForward)?.forwardCount ?? plan.packedInputCount
     }
 
     /// output [N, O] = input [N, F] · weights [F, O] + bias [O], then ReLU. Axes behind the first are one.
@@ -55,6 +65,12 @@ extension KernelContext {
         let plan = linearPlan(input, weights.shape, output)
         precondition(bias == nil || bias?.count == plan.outputs, "bias \(bias?.shape ?? [])")
         if plan.samples == 0 { return }
+        if let few = plan.rows(upTo: LinearPlan.fewForward) {
+            linearRows(
+                few, input: input, weights: weights, bias: bias, output: output, activation: activation,
+                workspace: workspace)
+            return
+        }
         let depth = LinearPlan.depth
         // Blocks [samples][depth]: rows that are whole pages apart would meet in few sets of the cache.
         pool.forEachChunk(plan.inputBlocks) { block, _ in
@@ -90,7 +106,8 @@ extension KernelContext {
 
     public static func linearInputGradientWorkspaceCount(samples: Int, weights: Shape, threadCount: Int) -> Int {
         let plan = LinearPlan(samples: samples, inputs: weights[0], outputs: weights[1])
-        return plan.packedGradientCount + threadCount * plan.inputGradientScratchCount
+        return plan.rows(upTo: LinearPlan.fewInputGradient)?.inputGradientCount
+            ?? plan.packedGradientCount + threadCount * plan.inputGradientScratchCount
     }
 
     /// inputGradient [N, F] = outputGradient [N, O] · weightsᵀ: its transpose is computed, so that rows of weights are the
@@ -101,6 +118,12 @@ extension KernelContext {
     ) {
         let plan = linearPlan(inputGradient, weights.shape, outputGradient)
         if plan.samples == 0 { return }
+        if let few = plan.rows(upTo: LinearPlan.fewInputGradient) {
+            linearRowsInputGradient(
+                few, outputGradient: outputGradient, weights: weights, inputGradient: inputGradient,
+                workspace: workspace)
+            return
+        }
         let (samples, outputs, columns) = (plan.samples, plan.outputs, plan.columns)
         let (panelWidth, kernels, movers) = (Int(CK_PANEL), kernels, patches)
         let panels = ceilDivide(columns, panelWidth)
@@ -142,7 +165,8 @@ extension KernelContext {
     }
 
     public static func linearWeightGradientWorkspaceCount(samples: Int, weights: Shape) -> Int {
-        LinearPlan(samples: samples, inputs: weights[0], outputs: weights[1]).weightGradientCount
+        let plan = LinearPlan(samples: samples, inputs: weights[0], outputs: weights[1])
+        return plan.rows(upTo: LinearPlan.fewWeightGradient) == nil ? plan.weightGradientCount : 0
     }
 
     /// weightGradient [F, O] = inputᵀ · outputGradient (overwritten).
@@ -154,6 +178,11 @@ extension KernelContext {
         let (samples, inputs, outputs) = (plan.samples, plan.inputs, plan.outputs)
         if samples == 0 {
             weightGradient.base.update(repeating: 0, count: inputs * outputs)
+            return
+        }
+        if let few = plan.rows(upTo: LinearPlan.fewWeightGradient) {
+            linearRowsWeightGradient(
+                few, input: input, outputGradient: outputGradient, weightGradient: weightGradient)
             return
         }
         let (panelWidth, kernels, movers) = (Int(CK_PANEL), kernels, patches)

@@ -15,7 +15,10 @@ public final class LaneEngine {
     /// The losses exist once forward is over; the first bucket needs them.
     let lossNode: Int
 
-    public init(network: NetworkGraph, state: ModelState, kernels: KernelContext) {
+    /// - Parameter holding: see `Executor`.
+    public init(
+        network: NetworkGraph, state: ModelState, kernels: KernelContext, holding: HeldConstants? = nil
+    ) {
         self.network = network
         layout = ReducedLayout(graph: network, state: state)
         result = FloatArena(count: layout.count)
@@ -23,7 +26,7 @@ public final class LaneEngine {
             network.graph,
             memory: .training(
                 parameters: state.parameterArena, result: result, batchStatisticsOffset: layout.statisticOffset),
-            kernels: kernels)
+            kernels: kernels, holding: holding)
         self.executor = executor
         losses = network.lossNames.map { name in
             guard let view = executor.output(name) else { preconditionFailure("no output \(name)") }

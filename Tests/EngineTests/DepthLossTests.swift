@@ -77,6 +77,14 @@ import Threads
         let mask = HashingFixtures.input("mask", shape.count).map { $0 > 0.3 }
         let unknown = zip(y, mask).map { $1 ? $0 : Float.nan }
         expect(try run(x, unknown) { $0.scaleInvariantError(to: $1, balance: 0.5) }.loss, 2.482_873_435_326_587)
+        // Pictures by themselves, as in the paper: their mean.
+        let half = shape.count / 2
+        let single = try [0..<half, half..<(2 * half)].map { range in
+            try run(Array(x[range]), Array(unknown[range]), shape: [1, 24, 32, 1]) {
+                $0.scaleInvariantError(to: $1, balance: 0.5)
+            }.loss
+        }
+        expect((single[0] + single[1]) / 2, 2.482_324_602_354_381_7)
         // A factor of all depths is free.
         let shifted = try run(x.map { $0 + 3 }, unknown) { $0.scaleInvariantError(to: $1, balance: 1) }
         expect(shifted.loss, try run(x, unknown) { $0.scaleInvariantError(to: $1, balance: 1) }.loss)

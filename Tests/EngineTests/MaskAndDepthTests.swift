@@ -39,6 +39,16 @@ import Training
         #expect(try ModelState.empty(for: network).statisticSlots.reduce(0) { $0 + $1.count } == 9_024)
     }
 
+    /// Shapes that do not fit are named, and nothing that follows from them.
+    @Test func causesAreNamedAlone() throws {
+        let network = try Self.network("depthmasknet8")
+        let error = try #require(throws: GraphError.self) {
+            try NetworkGraph(network, .training, batch: 1, height: 32, width: 32)
+        }
+        #expect(error.problems.count == 3, "\(error)")
+        #expect(error.problems.allSatisfy { $0.reason.contains("needs more than one value per channel") }, "\(error)")
+    }
+
     @Test func diagramFeedsTheMaskIntoTheDepth() throws {
         func outputs(_ feed: String) throws -> [String: [Float]] {
             let network = try Self.network("depthmasknet8", [("feed", feed)])

@@ -180,6 +180,31 @@ struct ZooGolden: Decodable {
         #expect(abs((own["rmse"] ?? 0) - (1.25 / 2.0).squareRoot()) < 1e-9 && abs((own["mae"] ?? 0) - 0.75) < 1e-9)
     }
 
+    /// Depth metrics, pooled over two maps, by PyTorch in float64; the scale-invariant one is the root of the mean over maps.
+    @Test func depthMetrics() throws {
+        let count = 24 * 32
+        let (a, b) = (HashingFixtures.input("a", 2 * count), HashingFixtures.input("b", 2 * count))
+        let maps = (0..<2).map { sample in
+            let range = (sample * count)..<((sample + 1) * count)
+            return a[range].map { $0 * 5 + 1 }.withUnsafeBufferPointer { p in
+                b[range].map { $0 * 5 + 1 }.withUnsafeBufferPointer { g in
+                    DepthProtocol(maximumMetres: 10).measure(prediction: p, truth: g, height: 24, width: 32).sums
+                }
+            }
+        }
+        var all = maps[0]
+        all += maps[1]
+        let silog = (maps.reduce(0) { $0 + $1.silog * $1.silog } / 2).squareRoot() / 100
+        for (name, found, expected) in [
+            ("d1", all.a1, 0.2890625), ("d2", all.a2, 0.5091145833333334), ("d3", all.a3, 0.6842447916666666),
+            ("rel", all.absRel, 0.6047752117960591), ("sqrel", all.sqRel, 1.5424326505529),
+            ("rms", all.rmse, 1.996679034779206), ("rmslog", all.rmseLog, 0.6600630761785425),
+            ("log10", all.log10, 0.22768378729868796), ("silog", silog, 0.6600075508608914),
+        ] {
+            #expect(abs(found - expected) < 1e-6 * expected, "\(name): \(found)")
+        }
+    }
+
     /// What a user who says nothing else gets must be accepted.
     @Test(arguments: NetworkRegistry.all.map { $0.name })
     func recipesAreValid(_ name: String) throws {

@@ -8,7 +8,7 @@ import Testing
     static let cases: [(Int, Int, Int)] = [
         (1, 1, 1), (3, 10, 7), (2, 300, 66), (33, 140, 290), (32, 256, 512), (5, 129, 257), (50, 113, 33),
         (16, 128, 32),
-        (31, 513, 260),
+        (31, 513, 260), (8, 2101, 130), (9, 1000, 97), (1, 4100, 40), (34, 1030, 40),
     ]
 
     @Test(arguments: cases.indices, [false, true])
@@ -59,6 +59,31 @@ import Testing
         }
         // Sums of up to 513 products of numbers below 1: rounding grows with their number.
         expectClose(result, y + dx + dw, tolerance: 2e-7 * Double(max(f, o, n)).squareRoot() * 4)
+    }
+
+    /// Weights so large that their gradient is written past the caches.
+    @Test func largeWeightGradient() {
+        let (n, f, o) = (3, 1027, 4096)
+        var noise = Noise(5)
+        let (x, dy) = (noise.values(n * f), noise.values(n * o))
+        let result = everywhere(multiplies: true) { context in
+            let gradient = FloatArena(count: f * o + 64)
+            gradient.base.update(repeating: 7, count: gradient.count)
+            context.linearWeightGradient(
+                input: Guarded([n, f], x).view, outputGradient: Guarded([n, o], dy).view,
+                weightGradient: TensorView(gradient.base, [f, o]),
+                workspace: workspace(KernelContext.linearWeightGradientWorkspaceCount(samples: n, weights: [f, o])).base
+            )
+            #expect(gradient.buffer[(f * o)...].allSatisfy { $0 == 7 })
+            return Array(gradient.buffer.prefix(f * o))
+        }
+        var expected = [Double](repeating: 0, count: f * o)
+        for i in 0..<f {
+            for k in 0..<o {
+                for s in 0..<n { expected[i * o + k] += Double(x[s * f + i]) * Double(dy[s * o + k]) }
+            }
+        }
+        expectClose(result, expected, tolerance: 1e-6)
     }
 
     @Test func responseNormAgainstTheFormula() {

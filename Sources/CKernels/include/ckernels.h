@@ -187,6 +187,21 @@ typedef struct ck_kernels {
     /// Columns [begin, end), begin a multiple of CK_PANEL, of B (element (k, n) at b[k * b_row + n * b_column]) into
     /// panels (room for depth * columns rounded up to CK_PANEL).
     void (*pack_panels)(const float *b, long b_row, long b_column, long depth, long begin, long end, float *panels);
+    // Fully connected layers of few samples; weights w[rows][columns], rows w_row floats apart
+    /// y[samples][columns] (+)= x[samples][depth] · w[depth][columns]
+    void (*linear_rows)(const float *x, long x_row, const float *w, long w_row, long samples, long depth, long columns,
+                        float *y, long y_row, int accumulate);
+    /// y[n] = sum of `count` parts that lie `stride` floats apart, in order, plus bias, then ReLU
+    void (*linear_sum)(const float *parts, long count, long stride, const float *_Nullable bias, int relu, float *y,
+                       long n);
+    /// dy[samples][columns] -> blocks[columns / 16, rounded up][samples][16]
+    void (*linear_blocks)(const float *dy, long dy_row, long samples, long columns, float *blocks);
+    /// dx[samples][rows] = dy · transposed w, dy in blocks
+    void (*linear_dots)(const float *blocks, const float *w, long w_row, long samples, long rows, long columns, float *dx,
+                        long dx_row);
+    /// w[rows][columns] = transposed x · dy; `past` the caches where whole lines allow it
+    void (*linear_outer)(const float *x, long x_row, const float *dy, long dy_row, long samples, long rows, long columns,
+                         float *w, long w_row, int past);
     // Winograd F(4x4, 3x3) of tiles [start, end); tile `start` goes to row 0. `zeros`: as many as channels.
     /// 6x6 input tiles -> 36 planes
     void (*winograd_input)(const ck_tiles *tiles, const float *image, const float *zeros, long start, long end,

@@ -93,24 +93,13 @@ extension Value {
             let bias = builder.parameter(
                 "bias", [channels], layout: .plain, initializer: .constant(0), file: file, line: line)
             if builder.mode == .inference {
-                let mean = builder.buffer("running_mean", [channels], initial: 0, file: file, line: line)
-                let variance = builder.buffer("running_var", [channels], initial: 1, file: file, line: line)
-                let result = apply(
-                    BatchNormInference(epsilon: epsilon), [gain, bias, mean, variance], file: file, line: line)
-                builder.layer("BatchNorm2d", [result], parameterCount: 2 * channels)
-                return result
+                return builder.inferenceNorm(
+                    BatchNormInference(epsilon: epsilon), [self, gain, bias], channels: channels, file: file, line: line
+                )
             }
-            let results = builder.add(BatchNorm(epsilon: epsilon), [self, gain, bias], file: file, line: line)
-            guard results.count == 3 else { return results[0] }
-            let samples = shape.count / max(1, channels)
-            builder.statistic(
-                "running_mean", .mean, results[1], momentum: momentum, sampleCount: samples, initial: 0, file: file,
-                line: line)
-            builder.statistic(
-                "running_var", .variance, results[2], momentum: momentum, sampleCount: samples, initial: 1, file: file,
-                line: line)
-            builder.layer("BatchNorm2d", [results[0]], parameterCount: 2 * channels)
-            return results[0]
+            return builder.normalized(
+                BatchNorm(epsilon: epsilon), [self, gain, bias], channels: channels,
+                samples: shape.count / max(1, channels), momentum: momentum, file: file, line: line)
         }
     }
 
