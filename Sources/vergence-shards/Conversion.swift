@@ -40,7 +40,7 @@ struct Conversion {
     /// Pictures of a source.
     /// - Parameter inputs: files or folders that the items come from; a changed one forbids to continue.
     init(
-        items: [FrameItem], size: Size?, rules: [SplitRule], output: OutputFolder, workerCount: Int,
+        items: [FrameItem], size: PixelSize?, rules: [SplitRule], output: OutputFolder, workerCount: Int,
         shardByteCount: Int, level: Int, maxBad: Int, provenance: [String: String], inputs: [String] = []
     ) {
         let splits = SplitRule.assign(items, rules)
