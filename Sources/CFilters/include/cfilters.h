@@ -108,6 +108,6 @@ size_t cf_coded_scratch_bytes(void);
 /// behind it.
 size_t cf_code8(const uint8_t *residuals, size_t plane, size_t width, size_t channels, uint8_t *payload, size_t room);
 /// Whether the payload is one of cf_code8. Reads and writes nothing else, whatever it holds; `residuals` has CF_PADDING
-/// bytes to read and to write before and behind it, `payload` as many to read.
+/// readable bytes behind it.
 int cf_uncode8(int level, const uint8_t *payload, size_t count, size_t plane, size_t width, size_t channels,
                uint8_t *residuals, void *scratch);
