@@ -235,7 +235,31 @@ static void read_group(reader *r, const uint8_t *before, size_t width, uint8_t *
 
 static size_t read_groups_plain(reader *r, const uint8_t *before, size_t width, uint8_t *plane, size_t p,
                                 size_t count) {
-    for (; p + lanes <= count; p += lanes) read_group(r, before, width, plane, p, lanes);
+    for (; p + lanes <= count; p += lanes) {
+        // A group takes 128 bytes of words at most; where they are there, nothing has to branch on the symbols.
+        if (r->end - r->at < 2 * lanes) {
+            read_group(r, before, width, plane, p, lanes);
+            continue;
+        }
+        uint8_t a[lanes];
+        activity(plane, before, p, width, a);
+        for (int i = 0; i < lanes; ++i) a[i] = (uint8_t)choose(a[i], r->thresholds);
+        const uint8_t *at = r->at;
+        const uint32_t *table = r->table;
+        for (int i = 0; i < lanes; ++i) {
+            uint32_t x = r->states[i];
+            const uint32_t entry = table[(unsigned)a[i] << table_bits | (x & (table_size - 1))];
+            uint16_t word;
+            memcpy(&word, at, 2);
+            x = (x >> table_bits) * (entry >> 8 & 0xFFF) + (entry >> 20);
+            const uint32_t low = x < lower_bound;
+            at += 2 * low;
+            r->states[i] = x << 16 * low | (word & -low);
+            a[i] = (uint8_t)entry;
+        }
+        memcpy(plane + p, a, lanes);
+        r->at = at;
+    }
     return p;
 }
 
