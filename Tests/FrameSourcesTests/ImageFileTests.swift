@@ -65,7 +65,9 @@ import Testing
         return Array(file[..<2]) + [0xFF, 0xE2, 0, UInt8(content.count + 2)] + content + file[2...]
     }
 
-    @Test(arguments: [true, false]) func `two views in one file are refused, a preview is not`(littleEndian: Bool) throws {
+    @Test(arguments: [true, false]) func `two views in one file are refused, a preview is not`(littleEndian: Bool)
+        throws
+    {
         let stereo = try multiPicture([0x02_0002, 0x02_0002], isLittleEndian: littleEndian)
         let error = #expect(throws: ImageError.self) { try ImageFile.decode(stereo, path: "a.mpo") }
         #expect(

@@ -238,7 +238,8 @@ import Testing
             "brightness=0.2,contrast=0.3,gamma=0.1,saturation=0.4,hue=0.1,channel-gain=0.2,permute-channels=1,noise=0.05",
         ]
         // A cut of 7 by `width` out of rows that are 5 pixels longer.
-        for (number, (text, width)) in options.flatMap({ text in [1, 15, 16, 49, 400].map { (text, $0) } }).enumerated() {
+        for (number, (text, width)) in options.flatMap({ text in [1, 15, 16, 49, 400].map { (text, $0) } }).enumerated()
+        {
             let settings = try AugmentationOptions(text: text, place: "test").settings(crop: .none)
             let change = ColourChange(settings, CounterRandom(UInt64(number), "rows"))
             let (height, isMirrored, stride) = (7, number % 2 == 1, (width + 5) * channels)
@@ -272,7 +273,8 @@ import Testing
                 let worst = zip(found, wanted).map { abs($0 - $1) }.max() ?? 0
                 #expect(worst < 4e-6, "'\(text)', width \(width), level \(level): \(worst)")
                 first = first ?? found
-                #expect(found.map(\.bitPattern) == first?.map(\.bitPattern), "'\(text)', width \(width), level \(level)")
+                #expect(
+                    found.map(\.bitPattern) == first?.map(\.bitPattern), "'\(text)', width \(width), level \(level)")
             }
         }
     }

@@ -92,7 +92,9 @@ import Testing
                     $0.keepsAll = true
                 })
             #expect(
-                full.notes.contains { $0.contains("no picture's shape, half ones would have 336x192; check --packing") },
+                full.notes.contains {
+                    $0.contains("no picture's shape, half ones would have 336x192; check --packing")
+                },
                 "\(full.notes)")
             for (record, pixels) in zip(loaded.records, left) {
                 let view = try #require(record[FieldName.left])
