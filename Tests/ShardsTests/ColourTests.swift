@@ -215,14 +215,12 @@ import Testing
             let bytes: [UInt8] = (0..<768).map { UInt8(truncatingIfNeeded: $0 * 37 + $0 / 256) }
             var fast = [Float](repeating: 0, count: bytes.count)
             fast.withUnsafeMutableBufferPointer { target in
-                var rest = table.rest
-                rest.contrast = 1
                 bytes.withUnsafeBytes {
                     PictureColours.expand(
                         $0, .init(height: 1, width: 256, channels: 3, stride: 768), isMirrored: false,
-                        table: table.values, change: rest, into: target)
+                        table: table.values, change: .init(), into: target)
                 }
-                if table.rest.contrast != 1 { ColourChange.apply(table.rest, to: target, noiseKey: 0) }
+                ColourChange.apply(table.rest, to: target, noiseKey: 0)
             }
             var slow = bytes.map { Float($0) / 255 }
             slow.withUnsafeMutableBufferPointer { change.apply(to: $0, noiseKey: 0) }
