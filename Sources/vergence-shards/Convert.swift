@@ -74,8 +74,8 @@ struct Convert: ParsableCommand {
     @Option(
         help: ArgumentHelp(
             "Resize every view, by area; maps are picked, not mixed, and disparities scaled along.", valueName: "HxW"),
-        transform: Size.init(argument:))
-    var size: Size?
+        transform: PixelSize.parse)
+    var size: PixelSize?
 
     @Option(help: ArgumentHelp("Broken inputs that may be left out.", valueName: "N"))
     var maxBad: Int = 0

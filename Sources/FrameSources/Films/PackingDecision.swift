@@ -91,6 +91,18 @@ struct PackingDecision: Equatable {
         } else {
             isRightFirst = labelledOrder ?? false
         }
+        if let isHalf = given.packing.isHalf, !self.shape.isPlausible {
+            let other = shape(arrangement, isHalf: !isHalf)
+            if other.isPlausible {
+                let (found, usual) = (
+                    self.shape.squareSize(height: self.shape.height, width: self.shape.width),
+                    other.squareSize(height: other.height, width: other.width)
+                )
+                warnings.append(
+                    "\(given.packing.rawValue) gives views of \(found.width)x\(found.height), no picture's shape, "
+                        + "\(isHalf ? "full" : "half") ones would have \(usual.width)x\(usual.height); check --packing")
+            }
+        }
         if self.shape.ignoresPixelAspect {
             warnings.append(
                 "its pixel aspect of \(Self.rounded(film.pixelAspect)) gives views no usual shape and is left alone; "
