@@ -21,22 +21,24 @@ struct DocumentPage: Sendable, CustomTestStringConvertible {
 
     /// The network of every page that trains W-net.
     static let tiny = "--set width=4 --set levels=8"
-    static let measured = tiny + " --size 32x48 --repetitions 1"
+    static let measured = tiny + " --size 32x64 --repetitions 1"
 
     static let all: [DocumentPage] = [
         DocumentPage(
             name: "README.md",
             before:
-                "cp -r $GIVEN/frames $GIVEN/film.mkv $GIVEN/left.png $GIVEN/right.png . && mkdir movies && cp $GIVEN/film.mkv movies/",
+                "cp -r $GIVEN/frames $GIVEN/film.mkv $GIVEN/left.png $GIVEN/right.png . && mkdir movies && cp $GIVEN/film.mkv movies/ && cp $GIVEN/flat.mp4 2d.mp4",
             smaller: [
-                ("192x336", "32x48"), ("--epochs 100", "--epochs 2"), ("train …", "train films --run runs/four-ranks"),
-                ("--step 137", "--step 3"),
+                ("192x336", "32x64"), ("--epochs 100", "--epochs 2"), ("train …", "train films --run runs/four-ranks"),
+                ("--step 137", "--step 3"), ("--set width=16 --set fc=128", "--set width=4 --set fc=16"),
+                ("input-height=192", "input-height=32"), ("input-width=320", "input-width=64"),
+                ("--steps 300", "--steps 2"),
             ],
             more: [
                 ("--epochs", tiny), ("-n 2 -- train", tiny + " --lane-batch 1 --steps 6"),
                 ("debug step", tiny), ("--ranks 4", tiny + " --lanes 4 --lane-batch 1 --steps 3 --threads 1"),
                 ("--check-nan", tiny + " --lanes 4 --lane-batch 1 --steps 3 --threads 1"),
-                ("bench train-step", measured), ("vergence scale", tiny + " --size 32x48"),
+                ("bench train-step", measured), ("vergence scale", tiny + " --size 32x64"),
             ],
             hooks: [
                 ("vergence report runs/films runs/other", "cp -r runs/films runs/other"),
@@ -53,13 +55,14 @@ struct DocumentPage: Sendable, CustomTestStringConvertible {
                 ("vergence train films --run runs/four-ranks", "runs/four-ranks"),
             ],
             leaves: [
-                "maps/film_LRF_Full_SBS.mkv", "maps/left_disparity_left.png", "maps/00000_disparity_left.pfm",
+                "maps/film_LRF_Full_SBS.mkv", "maps/2d_LRF_Full_SBS.mkv", "maps/left_disparity_left.png",
+                "maps/00000_disparity_left.pfm",
                 "runs/films/report.html", "both.html",
                 "out.safetensors",
             ]),
         DocumentPage(
             name: "docs/tutorial.md", before: "cp -r $GIVEN/frames .",
-            smaller: [("96x160", "32x48"), ("--steps 300", "--steps 4")],
+            smaller: [("96x160", "32x64"), ("--steps 300", "--steps 4")],
             more: [("vergence train", tiny), ("-- train", tiny)],
             leaves: [
                 "zero.png", "runs/first/report.html", "maps/00000_disparity_left.pfm", "maps/00023_disparity_left.pfm",
@@ -70,7 +73,7 @@ struct DocumentPage: Sendable, CustomTestStringConvertible {
             before:
                 "cp -r $GIVEN/frames $GIVEN/film.mkv . && cp -r $GIVEN/runs/films run && mkdir films && for i in a b c; "
                 + "do cp film.mkv films/$i.mkv; done",
-            smaller: [("192x336", "32x48")],
+            smaller: [("192x336", "32x64")],
             alternatives: [("--packing half-sbs", "film.data"), ("--scenes", "film.data")],
             leaves: [
                 "zero.png", "out/film_depth.mkv", "out/film_depth_16.mkv", "out/film_LRF_Full_SBS.mkv", "red-cyan.mp4",
@@ -102,7 +105,7 @@ struct DocumentPage: Sendable, CustomTestStringConvertible {
             name: "docs/export.md",
             before: "cp -r $GIVEN/films $GIVEN/runs $GIVEN/frames . && cp -r $GIVEN/left.png $GIVEN/right.png .",
             smaller: [
-                ("192x336", "32x48"), ("192, 336", "32, 48"), ("width=32", "width=4"), ("levels=32", "levels=8"),
+                ("192x336", "32x64"), ("192, 336", "32, 48"), ("width=32", "width=4"), ("levels=32", "levels=8"),
             ],
             hooks: [("vergence predict frames", "test -e mine.safetensors || cp wnet.safetensors mine.safetensors")],
             leaves: ["wnet.onnx", "all.onnx", "mine.onnx", "maps/00000_disparity_left.pfm"]),
@@ -138,7 +141,7 @@ struct DocumentPage: Sendable, CustomTestStringConvertible {
             name: "docs/performance.md", before: "cp -r $GIVEN/films .", smaller: [("--steps 300", "--steps 3")],
             more: [
                 ("bench train-step", measured + " --no-limits"), ("bench inference", measured + " --no-limits"),
-                ("bench loader", "--size 32x48 --repetitions 1"), ("vergence train", tiny), ("launch/local", tiny),
+                ("bench loader", "--size 32x64 --repetitions 1"), ("vergence train", tiny), ("launch/local", tiny),
             ]),
         DocumentPage(
             name: "docs/scale.md", before: "cp -r $GIVEN/runs . && cp -r runs/films runs/other",
@@ -154,7 +157,7 @@ struct DocumentPage: Sendable, CustomTestStringConvertible {
                 + "for i in 0 1 2 3 4; do for eye in left right; do vergence-shards show $GIVEN/films --record $i --field $eye "
                 + "-o kitti2012/training/image_$([ $eye = left ] && echo 0 || echo 1)/00000${i}_10.png; done; "
                 + "cp $GIVEN/truth.png kitti2012/training/disp_noc/00000${i}_10.png; done",
-            smaller: [("80x256", "32x48")], leaves: ["kitti/manifest.json"]),
+            smaller: [("80x256", "32x64")], leaves: ["kitti/manifest.json"]),
     ]
 
     /// Commands that no test runs, whole, and why.

@@ -15,13 +15,16 @@ extension CommandTests {
     struct DocumentTests {
         /// What readers of the pages have already: pictures, a film, a data set, a run.
         static let given = Result { () throws -> Workspace in
-            let workspace = try Workspace(pairs: 30)
+            let workspace = try Workspace(pairs: 30, size: "32x64")
             try workspace.writeFrames("frames", of: "data", count: 24)
             try workspace.write("1\n00:00:00,100 --> 00:00:00,900\nHello\n", "words.srt")
             try FilmOutput.makeFilm(workspace, "film.mkv", frames: 30)
+            try FilmOutput.ffmpeg(
+                workspace,
+                ["-f", "lavfi", "-i", "testsrc2=size=128x64:rate=25", "-frames:v", "8", "-c:v", "mpeg4", "flat.mp4"])
             let truth = PixelArray(
-                height: 32, width: 48, channels: 1, element: .uint16,
-                bytes: (0..<(32 * 48)).flatMap { _ in [0, 3] as [UInt8] })
+                height: 32, width: 64, channels: 1, element: .uint16,
+                bytes: (0..<(32 * 64)).flatMap { _ in [0, 3] as [UInt8] })
             try ImageFile.write(truth, to: workspace.path("truth.png"))
             for eye in ["left", "right"] {
                 let shown = try workspace.shards("show", "data", "--record", "0", "--field", eye, "-o", "\(eye).png")

@@ -318,7 +318,7 @@ extension CommandTests {
                 ["-f", "lavfi", "-i", "mandelbrot=size=96x64:rate=25", "-frames:v", "40", "-c:v", "mpeg4", "flat.mkv"])
             expectRefusal(try predict("--output", "no", input: "broken.mkv"), 65, "broken.mkv", "no film")
             expectRefusal(try predict("--output", "no", input: "sound.mkv"), 65, "no video in it")
-            expectRefusal(try predict("--output", "no", input: "flat.mkv"), 65, "2D film")
+            expectRefusal(try predict("--output", "no", input: "flat.mkv"), 65, "2D film", "deep3d")
             expectRefusal(try predict("--output", "no", input: "none.mkv"), 66, "no such film")
             expectRefusal(try predict("--output", "no", "--film", "dpeth"), 64, "did you mean 'depth'")
             expectRefusal(try predict("--output", "no", "--smooth", "2"), 64, "0…0.95")

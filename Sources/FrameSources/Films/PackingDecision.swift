@@ -65,7 +65,7 @@ struct PackingDecision: Equatable {
                 throw ImageError(
                     path: film.path,
                     "its label says \(labelled.rawValue), but it looks like a 2D film (\(vote.summary))",
-                    remedy: "give a stereo film, or --packing if it is one")
+                    remedy: "give a stereo film, or --packing if it is one; 2D films are for networks that read one picture (deep3d)")
             } else {
                 arrangement = labelled
                 reason = "from its label"
@@ -112,7 +112,7 @@ struct PackingDecision: Equatable {
     private static func unlabelled(
         _ film: FilmInfo, label: StereoLabel?, vote: PackingVote, shape: (Arrangement) -> ViewShape
     ) throws(ImageError) -> (Arrangement, String) {
-        let remedy = "give a stereo film, or --packing if it is one"
+        let remedy = "give a stereo film, or --packing if it is one; 2D films are for networks that read one picture (deep3d)"
         switch label?.kind {
         case .anaglyph?:
             throw ImageError(
