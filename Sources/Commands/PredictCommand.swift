@@ -90,7 +90,10 @@ struct PredictCommand: ParsableCommand {
             try layout == .pairs
             ? pairs(fields: fields) : inputs.flatMap { try self.items(of: $0, fields: fields) }
         if Set(fields) == [FieldName.left, FieldName.right] {
-            for warning in PairSurvey(items).warnings { Console.warn(warning) }
+            for warning in PairSurvey(items).warnings {
+                Console.warn(
+                    warning + (layout == nil && warning.hasSuffix("--layout") ? " (pairs: two files a pair)" : ""))
+            }
         }
         var keys: Set<String> = []
         for item in items where !keys.insert(item.key).inserted {
