@@ -64,6 +64,7 @@ struct PredictCommand: ParsableCommand {
     @OptionGroup(title: "Space") var space: SpaceOptions
     @OptionGroup(title: "Films") var film: FilmOutputOptions
     @OptionGroup var machine: MachineOptions
+    @OptionGroup var logging: LogOptions
 
     func run() throws {
         let chosen = try formats.split(separator: ",").map { name in

@@ -156,6 +156,16 @@ extension CommandTests {
             #expect(swapped.exitCode == 0, "\(swapped.errors)")
             #expect(
                 workspace.bytes("swapped-maps/a_disparity_left.pfm") == workspace.bytes("maps/a_disparity_left.pfm"))
+            // What is said meanwhile can be left out, or read by programs.
+            let quiet = try workspace.vergence(
+                ["predict"] + files + pairs + ["--output", "quiet-maps", "--log", "quiet"])
+            #expect(quiet.exitCode == 0 && quiet.errors.isEmpty, "\(quiet.errors)")
+            let told = try workspace.vergence(
+                "evaluate", "data", "--checkpoint", Self.best, "--baselines", "none", "--log", "json")
+            #expect(told.exitCode == 0 && !told.errors.isEmpty)
+            for line in told.errors.split(separator: "\n") {
+                #expect(try JSONSerialization.jsonObject(with: Data(line.utf8)) is [String: Any], "\(line)")
+            }
             for (inputs, code, words) in [
                 ([files[0]], Int32(64), "no pairs"), (["pair", "data"], 64, "is a folder"),
                 ([files[0], "nothing.png"], 66, "nothing.png: no such picture"),
