@@ -77,6 +77,11 @@ struct PredictCommand: ParsableCommand {
             }
             return format
         }
+        let ending = output.split(separator: "/").last?.split(separator: ".").dropFirst().last.map { $0.lowercased() }
+        if let ending, Self.pictureEndings.contains(ending), !Files.isFolder(output) {
+            throw Failure(
+                .usage, "--output \(output): is a picture's name, but several files are written; give a folder")
+        }
         let fixedRange = try range.map(parseRange)
         let rig = try space.rig()
         let films = try filmJobs(fixedRange, rig)
@@ -131,6 +136,8 @@ struct PredictCommand: ParsableCommand {
             "\(items.count) picture\(items.count == 1 ? "" : "s") at \(predictor.height)x\(predictor.width)\(quality); "
                 + "maps in \(output)")
     }
+
+    private static let pictureEndings: Set<String> = ["png", "jpg", "jpeg", "gif", "pfm", "npy", "ply", "tif", "tiff"]
 
     private var rigIsGiven: Bool { space.calibration != nil }
 

@@ -156,6 +156,9 @@ extension CommandTests {
             #expect(swapped.exitCode == 0, "\(swapped.errors)")
             #expect(
                 workspace.bytes("swapped-maps/a_disparity_left.pfm") == workspace.bytes("maps/a_disparity_left.pfm"))
+            expectOnlyRefusal(
+                try workspace.vergence(["predict"] + files + pairs + ["--output", "one.png"]), 64, "give a folder")
+            #expect(!workspace.exists("one.png"))
             // What is said meanwhile can be left out, or read by programs.
             let quiet = try workspace.vergence(
                 ["predict"] + files + pairs + ["--output", "quiet-maps", "--log", "quiet"])
