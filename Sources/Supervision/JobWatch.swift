@@ -10,8 +10,11 @@ final class JobWatch {
     static let stackSeconds = 2.0
     /// Between SIGTERM to mpirun, which ends ranks in order, and SIGKILL.
     static let killSeconds = 5.0
+    /// How long to look for ranks that start; those on other hosts are never seen.
+    static let rankSeconds = 10.0
 
     let child: ChildProcess
+    private let rankCount: Int
     private let tail: OutputTail
     private let stallWatch: (any StallWatch)?
     private let isTraining: Bool
@@ -25,13 +28,15 @@ final class JobWatch {
     private var terminateAt: Double?
 
     /// - Parameters:
+    ///   - rankCount: how many ranks are to start.
     ///   - isTraining: whether ranks know the signal that asks them to save.
     ///   - tick: looks at progress; returns in how many seconds to look again.
     init(
-        _ child: ChildProcess, tail: OutputTail, stallWatch: (any StallWatch)?, isTraining: Bool,
+        _ child: ChildProcess, rankCount: Int, tail: OutputTail, stallWatch: (any StallWatch)?, isTraining: Bool,
         say: @escaping (String) -> Void, tick: @escaping () -> Double
     ) {
         self.child = child
+        self.rankCount = rankCount
         self.tail = tail
         self.stallWatch = stallWatch
         self.isTraining = isTraining
@@ -48,9 +53,11 @@ final class JobWatch {
             let now = monotonicSeconds()
             if now >= nextPoll {
                 nextPoll = now + Self.pollSeconds
-                // They don't change, and all of them are there within a few looks.
-                if ranks.isEmpty || now < start + 5 { ranks.merge(ProcessTable.ranks(of: child.processID)) { $1 } }
                 askStallWatch(now)
+            }
+            // They don't change, and are there within a few looks; one that dies in its first half second has a name too.
+            if ranks.count < rankCount, now < start + Self.rankSeconds {
+                ranks.merge(ProcessTable.ranks(of: child.processID)) { $1 }
             }
             if now >= nextTick { nextTick = now + tick() }
             if let time = terminateAt, now >= time {

@@ -143,7 +143,7 @@ public final class Supervisor {
             deathSignal: SIGTERM,
             output: { OutputTail.write($0, to: 1) }, errors: { [errors] in errors.take($0) })
         let watch = JobWatch(
-            child, tail: errors, stallWatch: stallWatch, isTraining: job.run != nil,
+            child, rankCount: attempt.ranks, tail: errors, stallWatch: stallWatch, isTraining: job.run != nil,
             say: { [unowned self] in self.say($0) },
             tick: { [unowned self] in
                 self.noteProgress(from: attempt.step)

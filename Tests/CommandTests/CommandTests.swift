@@ -1,4 +1,5 @@
 import Foundation
+import Heartbeats
 import TestSupport
 import Testing
 
@@ -63,9 +64,16 @@ final class Workspace: Sendable {
         try ProcessRunner.run(try #require(Self.mpirun), Self.launching(ranks) + arguments, in: folder.path)
     }
 
-    func start(_ arguments: [String]) throws -> ProcessRunner.Running {
-        try ProcessRunner.Running(ProcessRunner.product("vergence"), arguments, in: folder.path)
+    func start(_ arguments: [String], environment: [String: String] = [:]) throws -> ProcessRunner.Running {
+        try ProcessRunner.Running(
+            ProcessRunner.product("vergence"), arguments, in: folder.path, environment: environment)
     }
+
+    /// Has a training run linger in every step, so that it is still under way when a signal from here reaches it: tiny steps
+    /// take a few milliseconds, and a busy machine may leave this process waiting for longer.
+    static let lingering = [
+        HeartbeatSender.tokenVariable: String(repeating: "0", count: 32), HeartbeatSender.delayVariable: "update:20",
+    ]
 
     /// Runs a line of shell, as a user would paste it.
     func shell(_ line: String) throws -> ProcessRunner.Outcome {

@@ -216,9 +216,15 @@ extension CommandTests {
             let seconds = Date().timeIntervalSince(clock)
             var generator = SystemRandomNumberGenerator()
             var killed = 0
-            for _ in 0..<kills {
+            for kill in 0..<kills {
                 let running = try workspace.start(command + ["--output", name, "--resume"])
-                _ = running.poll(timeoutSeconds: Double.random(in: 0...(seconds * 0.6), using: &generator)) { false }
+                if kill == 0 {
+                    // One surely comes while it writes.
+                    #expect(running.poll { !workspace.files(below: name).isEmpty })
+                } else {
+                    let moment = Double.random(in: 0...(seconds * 0.6), using: &generator)
+                    _ = running.poll(timeoutSeconds: moment) { false }
+                }
                 if running.isRunning { killed += 1 }
                 running.send(SIGKILL)
                 _ = running.wait()

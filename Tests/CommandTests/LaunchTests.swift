@@ -67,7 +67,7 @@ extension CommandTests {
         }
 
         @Test func aKilledRankIsHealed() throws {
-            let running = try start(["-n", "3"], Self.training("healed"))
+            let running = try start(["-n", "3"], Self.training("healed"), environment: Workspace.lingering)
             #expect(running.poll { rowCount("healed") >= 20 }, "\(running.errors)")
             let victim = try #require(try ranks(running).randomElement())
             kill(victim, SIGKILL)
@@ -135,7 +135,7 @@ extension CommandTests {
 
         @Test func interruptedLaunchSaysHowToGoOn() throws {
             let workspace = try Self.undisturbed.get().workspace
-            let running = try start(["-n", "3"], Self.training("it's stopped"))
+            let running = try start(["-n", "3"], Self.training("it's stopped"), environment: Workspace.lingering)
             #expect(running.poll { rowCount("it's stopped") >= 20 }, "\(running.errors)")
             running.send(SIGINT)
             let outcome = running.wait()
@@ -187,7 +187,7 @@ extension CommandTests {
         }
 
         @Test func aKilledLauncherIsHealed() throws {
-            let running = try start(["-n", "2"], Self.training("launcher"))
+            let running = try start(["-n", "2"], Self.training("launcher"), environment: Workspace.lingering)
             #expect(running.poll { rowCount("launcher") >= 20 }, "\(running.errors)")
             let ranks = try ranks(running)
             // Without its mpirun, a rank that is stopped would stay for ever.
@@ -247,7 +247,7 @@ extension CommandTests {
 
         @Test func aDamagedCheckpointIsPassedOver() throws {
             let workspace = try Self.undisturbed.get().workspace
-            let running = try start(["-n", "2"], Self.training("damaged"))
+            let running = try start(["-n", "2"], Self.training("damaged"), environment: Workspace.lingering)
             #expect(running.poll { rowCount("damaged") >= 42 }, "\(running.errors)")
             running.send(SIGINT)
             #expect(running.wait().exitCode == 130)
@@ -268,7 +268,7 @@ extension CommandTests {
             let probe = try ProcessRunner.Running(
                 ProcessRunner.product("launch-probe"),
                 [ProcessRunner.product("vergence"), "stuck", "\(Self.lanes)", "3"] + Self.training("stuck"),
-                in: workspace.folder.path, environment: Self.environment)
+                in: workspace.folder.path, environment: Self.environment.merging(Workspace.lingering) { $1 })
             #expect(probe.poll { rowCount("stuck") >= 20 }, "\(probe.errors)")
             let victim = try #require(try ranks(probe).last)
             kill(victim, SIGSTOP)

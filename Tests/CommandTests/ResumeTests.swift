@@ -40,7 +40,8 @@ extension CommandTests {
         /// Starts a run and kills it once it has a checkpoint and some steps more.
         private func killed(_ run: String, by signal: Int32, _ more: [String] = []) throws -> ProcessRunner.Outcome {
             let workspace = try Self.undisturbed.get().workspace
-            let running = try workspace.start(Workspace.training(run, steps: Self.steps, Self.options + more))
+            let running = try workspace.start(
+                Workspace.training(run, steps: Self.steps, Self.options + more), environment: Workspace.lingering)
             let reached = running.poll {
                 workspace.exists("\(run)/checkpoints/last.safetensors") && rowCount(workspace, run) >= 14
             }
@@ -150,7 +151,7 @@ extension CommandTests {
             let running = try ProcessRunner.Running(
                 try #require(Workspace.mpirun),
                 Workspace.launching(2) + Workspace.training(run, steps: Self.steps, Self.options),
-                in: workspace.folder.path)
+                in: workspace.folder.path, environment: Workspace.lingering)
             #expect(running.poll { rowCount(workspace, run) >= 6 }, "\(running.errors)")
             kill(try #require(try running.children().sorted().dropFirst(rank).first), SIGINT)
             expectRefusal(running.wait(timeoutSeconds: 30), 130, "mpirun -np 2", "--resume")
