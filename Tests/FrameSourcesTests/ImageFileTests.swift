@@ -84,6 +84,27 @@ import Testing
         }
     }
 
+    /// A header can claim any size; memory is not taken for it.
+    @Test func sizesAreCheckedBeforeAllocation() throws {
+        let file = try JPEG.encode(picture)
+        let frame = try #require(file.indices.dropLast(9).first { file[$0] == 0xFF && file[$0 + 1] == 0xC0 })
+        func claim(_ height: Int, _ width: Int) -> [UInt8] {
+            var claimed = file
+            for (offset, value) in [(5, height >> 8), (6, height & 255), (7, width >> 8), (8, width & 255)] {
+                claimed[frame + offset] = UInt8(value)
+            }
+            return claimed
+        }
+        func message(_ bytes: [UInt8]) -> String {
+            do throws(CodecError) {
+                _ = try JPEG.decode(bytes)
+                return ""
+            } catch { return error.problem }
+        }
+        #expect(message(claim(60_000, 60_000)).contains("are more than"))
+        #expect(message(claim(9_000, 9_000)).contains("cannot hold 9000x9000 pixels"))
+    }
+
     @Test func whatJPEGCannotHoldIsRefused() {
         #expect(throws: CodecError.self) { try JPEG.encode(noise(2, 2, 3, .uint16)) }
     }

@@ -65,7 +65,7 @@ struct PackingDecision: Equatable {
                 throw ImageError(
                     path: film.path,
                     "its label says \(labelled.rawValue), but it looks like a 2D film (\(vote.summary))",
-                    remedy: "give a stereo film, or --packing if it is one")
+                    remedy: flatRemedy)
             } else {
                 arrangement = labelled
                 reason = "from its label"
@@ -120,11 +120,14 @@ struct PackingDecision: Equatable {
         (film.width == 1920 && film.height == 2205) || (film.width == 1280 && film.height == 1470)
     }
 
+    private static let flatRemedy =
+        "give a stereo film, or --packing if it is one; 2D films are for networks that read one picture (deep3d)"
+
     /// Without a word about its packing.
     private static func unlabelled(
         _ film: FilmInfo, label: StereoLabel?, vote: PackingVote, shape: (Arrangement) -> ViewShape
     ) throws(ImageError) -> (Arrangement, String) {
-        let remedy = "give a stereo film, or --packing if it is one"
+        let remedy = flatRemedy
         switch label?.kind {
         case .anaglyph?:
             throw ImageError(
