@@ -4,7 +4,7 @@ import CXXHash
 public enum Hash {
     /// 64-bit XXH3 of `bytes`.
     public static func xxh64(_ bytes: UnsafeRawBufferPointer, seed: UInt64 = 0) -> UInt64 {
-        XXH3_64bits_withSeed(bytes.baseAddress, bytes.count, seed)
+        cxxhash_xxh3_64(bytes.baseAddress, bytes.count, seed)
     }
 
     public static func xxh64(_ bytes: [UInt8]) -> UInt64 {

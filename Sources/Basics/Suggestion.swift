@@ -1,9 +1,15 @@
-/// `, did you mean 'x'?` for the closest candidate within a third of the word's length, else nothing.
+/// `, did you mean 'x'?` for the candidate of these initials (sbs: side-by-side) or else the closest one within a third of
+/// the word's length; nothing if there is none.
 public func suggestion(for word: String, among candidates: [String]) -> String {
+    if word.count > 1, let meant = candidates.first(where: { initials($0) == word.lowercased() }) {
+        return ", did you mean '\(meant)'?"
+    }
     let best = candidates.map { ($0, editDistance(word.lowercased(), $0.lowercased())) }.min { $0.1 < $1.1 }
     guard let best, best.1 <= max(1, max(word.count, best.0.count) / 3) else { return "" }
     return ", did you mean '\(best.0)'?"
 }
+
+private func initials(_ name: String) -> String { String(name.split(separator: "-").compactMap(\.first)) }
 
 /// Insertions, deletions, replacements and exchanges of neighbours that lead from one word to the other.
 func editDistance(_ a: String, _ b: String) -> Int {

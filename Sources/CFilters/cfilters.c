@@ -16,6 +16,7 @@ typedef uint16_t vs16 __attribute__((vector_size(32)));
 typedef float vf16 __attribute__((vector_size(64)));
 typedef float vf4 __attribute__((vector_size(16)));
 typedef uint32_t vu16 __attribute__((vector_size(64)));
+typedef int32_t vi16 __attribute__((vector_size(64)));
 typedef uint64_t q2 __attribute__((vector_size(16)));
 
 #define CF_INLINE __attribute__((always_inline))
@@ -34,8 +35,8 @@ size_t cf_scratch_bytes(size_t width, size_t channels) { return 17 * channels * 
 #define CF(name) name##_baseline
 #define CF_WIDE 0
 #define CF_FUSED 0
-#include "colour_body.h"
 #include "filters_body.h"
+#include "colour_body.h"
 #undef CF
 #undef CF_WIDE
 #undef CF_FUSED
@@ -45,8 +46,8 @@ size_t cf_scratch_bytes(size_t width, size_t channels) { return 17 * channels * 
 #define CF(name) name##_avx2
 #define CF_WIDE 1
 #define CF_FUSED 1
-#include "colour_body.h"
 #include "filters_body.h"
+#include "colour_body.h"
 #undef CF
 #undef CF_WIDE
 #undef CF_FUSED
@@ -57,8 +58,8 @@ size_t cf_scratch_bytes(size_t width, size_t channels) { return 17 * channels * 
 #define CF(name) name##_avx512
 #define CF_WIDE 1
 #define CF_FUSED 1
-#include "colour_body.h"
 #include "filters_body.h"
+#include "colour_body.h"
 #undef CF
 #undef CF_WIDE
 #undef CF_FUSED

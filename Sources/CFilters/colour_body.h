@@ -55,30 +55,42 @@ static double CF(gray_sum)(const float *values, size_t pixels) {
     return sum;
 }
 
-// How much of the chroma a channel lacks: 0 near its own hue, 1 opposite; `offset` + `hue` in sixths of the circle.
-static inline CF_INLINE vf16 CF(lack)(float offset, vf16 hue) {
-    vf16 k = hue + offset;
-    k = CF_SELECT(k < 0.0f, k + 6.0f, k);
-    k = CF_SELECT(k >= 6.0f, k - 6.0f, k);
-    k = CF_SELECT(k >= 6.0f, k - 6.0f, k);
-    return CF(clip)(__builtin_elementwise_min(k, 4.0f - k));
-}
-
-// Four bytes of a hash of the element's number: their sum is nearly normal, within 3.46 deviations.
+// Adds noise to `count` values, of which the first has the number `first`, a multiple of 64. Four bytes of a hash, of
+// mean 255 / 2 and variance (256² - 1) / 12 each, give four values: the rows of a Hadamard matrix times them, which have
+// one variance, no correlation with each other, and are nearly normal, within 3.46 deviations.
 // Source of the hash: C. Wellons, "lowbias32".
-static inline CF_INLINE vf16 CF(normal)(vu16 element, uint32_t key) {
-    vu16 x = element * 0x9E3779B9u + key;
-    x ^= x >> 16;
-    x *= 0x7FEB352Du;
-    x ^= x >> 15;
-    x *= 0x846CA68Bu;
-    x ^= x >> 16;
-    vu16 sum = (x & 255) + (x >> 8 & 255) + (x >> 16 & 255) + (x >> 24);
-    // Each has mean 255/2 and variance (256² - 1)/12.
-    return (__builtin_convertvector(sum, vf16) - 510.0f) * 6.765874e-3f;
+static void CF(noise)(const cf_colour *c, float *values, size_t count, size_t first) {
+    const vu16 lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    const float scale = c->noise * 6.765874e-3f;
+    for (size_t i = 0; i < count; i += 64) {
+        vu16 x = lane * 0x9E3779B9u + ((uint32_t)((first + i) / 4) * 0x9E3779B9u + c->noise_key);
+        x ^= x >> 16;
+        x *= 0x7FEB352Du;
+        x ^= x >> 15;
+        x *= 0x846CA68Bu;
+        x ^= x >> 16;
+        const vi16 b0 = (vi16)(x & 255), b1 = (vi16)(x >> 8 & 255), b2 = (vi16)(x >> 16 & 255), b3 = (vi16)(x >> 24);
+        const vi16 p = b0 + b1, q = b2 + b3, m = b0 - b1, n = b2 - b3;
+        const vi16 sums[4] = {p + q - 510, p - q, m + n, m - n};
+        float block[64];
+        const size_t left = count - i < 64 ? count - i : 64;
+        float *at = left == 64 ? values + i : block;
+        if (left < 64) {
+            memset(block, 0, sizeof block);
+            memcpy(block, values + i, 4 * left);
+        }
+        for (int k = 0; k < 4; ++k) {
+            vf16 v;
+            memcpy(&v, at + 16 * k, 64);
+            v = CF(clip)(v + __builtin_convertvector(sums[k], vf16) * scale);
+            memcpy(at + 16 * k, &v, 64);
+        }
+        if (left < 64) memcpy(values + i, block, 4 * left);
+    }
 }
 
-static inline CF_INLINE void CF(colour_block)(const cf_colour *c, vf16 p[3], uint32_t first) {
+// Everything but noise.
+static inline CF_INLINE void CF(mix_block)(const cf_colour *c, vf16 p[3]) {
     if (c->contrast != 1) {
         for (int k = 0; k < 3; ++k) p[k] = CF(clip)(c->mean + c->contrast * (p[k] - c->mean));
     }
@@ -89,53 +101,158 @@ static inline CF_INLINE void CF(colour_block)(const cf_colour *c, vf16 p[3], uin
     if (c->turn != 0) {
         vf16 most = __builtin_elementwise_max(p[0], __builtin_elementwise_max(p[1], p[2]));
         vf16 least = __builtin_elementwise_min(p[0], __builtin_elementwise_min(p[1], p[2]));
-        vf16 chroma = most - least;
-        // Grays have no hue; any will do, as it is multiplied by no chroma.
-        vf16 per = 1.0f / CF_SELECT(chroma > 0.0f, chroma, CF_ALL(1.0f));
-        vf16 hue = 4.0f + (p[0] - p[1]) * per;
-        hue = CF_SELECT(most == p[1], 2.0f + (p[2] - p[0]) * per, hue);
-        hue = CF_SELECT(most == p[0], (p[1] - p[2]) * per, hue);
-        hue += c->turn;
-        p[0] = CF(clip)(most - chroma * CF(lack)(5, hue));
-        p[1] = CF(clip)(most - chroma * CF(lack)(3, hue));
-        p[2] = CF(clip)(most - chroma * CF(lack)(1, hue));
+        // The hue in sixths of the circle, times the chroma, so that nothing is divided. Grays have none.
+        vf16 chroma = most - least, circle = 6.0f * chroma;
+        vf16 hue = 4.0f * chroma + (p[0] - p[1]);
+        hue = CF_SELECT(most == p[1], 2.0f * chroma + (p[2] - p[0]), hue);
+        hue = CF_SELECT(most == p[0], p[1] - p[2], hue);
+        // Hues begin at -1; turned by 1 … 7 they end below 12, and wrap once at most.
+        hue += (c->turn < 1 ? c->turn + 6 : c->turn) * chroma;
+        hue = CF_SELECT(hue >= circle, hue - circle, hue);
+        vf16 part[3] = {
+            __builtin_elementwise_abs(hue - 3.0f * chroma) - chroma,
+            2.0f * chroma - __builtin_elementwise_abs(hue - 2.0f * chroma),
+            2.0f * chroma - __builtin_elementwise_abs(hue - 4.0f * chroma),
+        };
+        for (int k = 0; k < 3; ++k)
+            p[k] = __builtin_elementwise_min(least + __builtin_elementwise_max(part[k], CF_ALL(0.0f)), most);
     }
     for (int k = 0; k < 3; ++k) {
         if (c->gain[k] != 1) p[k] = CF(clip)(p[k] * c->gain[k]);
     }
     vf16 q[3] = {p[c->order[0]], p[c->order[1]], p[c->order[2]]};
-    if (c->noise != 0) {
-        vu16 element = {0, 3, 6, 9, 12, 15, 18, 21, 24, 27, 30, 33, 36, 39, 42, 45};
-        element += 3 * first;
-        for (int k = 0; k < 3; ++k) q[k] = CF(clip)(q[k] + c->noise * CF(normal)(element + (uint32_t)k, c->noise_key));
-    }
     for (int k = 0; k < 3; ++k) p[k] = q[k];
 }
 
-static void CF(colour)(const cf_colour *change, float *values, size_t pixels) {
+static int CF(mixes)(const cf_colour *c) {
+    return c->contrast != 1 || c->saturation != 1 || c->turn != 0 || c->gain[0] != 1 || c->gain[1] != 1
+        || c->gain[2] != 1 || c->order[0] != 0 || c->order[1] != 1 || c->order[2] != 2;
+}
+
+static void CF(mix)(const cf_colour *change, float *values, size_t pixels) {
     vf16 p[3];
     size_t i = 0;
     for (; i + 16 <= pixels; i += 16) {
         CF(take_pixels)(values + 3 * i, &p[0], &p[1], &p[2]);
-        CF(colour_block)(change, p, (uint32_t)i);
+        CF(mix_block)(change, p);
         CF(put_pixels)(values + 3 * i, p[0], p[1], p[2]);
     }
     if (i == pixels) return;
     float rest[48] = {0};
     memcpy(rest, values + 3 * i, 12 * (pixels - i));
     CF(take_pixels)(rest, &p[0], &p[1], &p[2]);
-    CF(colour_block)(change, p, (uint32_t)i);
+    CF(mix_block)(change, p);
     CF(put_pixels)(rest, p[0], p[1], p[2]);
     memcpy(values + 3 * i, rest, 12 * (pixels - i));
 }
 
-// Tables of 256 floats for each of three channels.
-static void CF(expand8_table)(const uint8_t *picture, size_t pixels, size_t channels, const float *table, float *out) {
-    size_t second = channels == 3 ? 1 : 0;
-    for (size_t i = 0; i < pixels; ++i, picture += channels, out += 3) {
-        out[0] = table[picture[0]];
-        out[1] = table[256 + picture[second]];
-        out[2] = table[512 + picture[2 * second]];
+static void CF(colour)(const cf_colour *change, float *values, size_t pixels) {
+    if (CF(mixes)(change)) CF(mix)(change, values, pixels);
+    if (change->noise != 0) CF(noise)(change, values, 3 * pixels, 0);
+}
+
+// ---- bytes ----
+
+static double CF(gray8)(const uint8_t *picture, const cf_layout *layout, const float *table) {
+    const size_t count = layout->channels * layout->width;
+    // Sums of integers: exact, whatever their order.
+    uint64_t sums[3] = {0};
+    double unit = 1.0 / 255;
+    if (table) {
+        uint32_t fixed[768];
+        for (int i = 0; i < 768; ++i) fixed[i] = (uint32_t)(table[i] * 0x1p24f + 0.5f);
+        unit = 0x1p-24;
+        const size_t second = layout->channels == 3 ? 1 : 0;
+        for (size_t y = 0; y < layout->height; ++y) {
+            const uint8_t *row = picture + y * layout->stride;
+            for (size_t i = 0; i < count; i += layout->channels) {
+                sums[0] += fixed[row[i]];
+                sums[1] += fixed[256 + row[i + second]];
+                sums[2] += fixed[512 + row[i + 2 * second]];
+            }
+        }
+    } else {
+        for (size_t y = 0; y < layout->height; ++y) {
+            const uint8_t *row = picture + y * layout->stride;
+            // 48 bytes hold 16 pixels, and 16 bits hold 257 such sums.
+            size_t i = 0;
+            if (layout->channels == 3) {
+                while (i + 48 <= count) {
+                    vs16 part[3] = {{0}};
+                    const size_t end = i + 48 * 256 < count ? i + 48 * 256 : count;
+                    for (; i + 48 <= end; i += 48) {
+                        for (int k = 0; k < 3; ++k) {
+                            v16 v;
+                            memcpy(&v, row + i + 16 * k, 16);
+                            part[k] += __builtin_convertvector(v, vs16);
+                        }
+                    }
+                    for (int k = 0; k < 48; ++k) sums[k % 3] += part[k / 16][k % 16];
+                }
+                for (; i < count; ++i) sums[i % 3] += row[i];
+            } else {
+                for (; i < count; ++i) sums[0] += row[i];
+            }
+        }
+        if (layout->channels == 1) sums[1] = sums[2] = sums[0];
+    }
+    return (0.299 * (double)sums[0] + 0.587 * (double)sums[1] + 0.114 * (double)sums[2]) * unit
+        / ((double)layout->width * (double)layout->height);
+}
+
+static void CF(picture8)(const uint8_t *picture, const cf_layout *layout, const float *table, const cf_colour *change,
+                         float *out, float *scratch) {
+    const size_t width = layout->width, channels = layout->channels, step = (width + 15) / 16 * 16;
+    const size_t second = channels == 3 ? 1 : 0;
+    const int mixes = change && CF(mixes)(change);
+    size_t noisy = 0;
+    for (size_t y = 0; y < layout->height; ++y) {
+        const uint8_t *row = picture + y * layout->stride;
+        float *line = out + 3 * width * y;
+        const ptrdiff_t next = layout->is_mirrored ? -(ptrdiff_t)channels : (ptrdiff_t)channels;
+        const uint8_t *pixel = layout->is_mirrored ? row + channels * (width - 1) : row;
+        if (mixes && table) {
+            // Channel by channel in scratch memory that stays in cache.
+            float *r = scratch, *g = r + step, *b = g + step;
+            for (size_t x = 0; x < width; ++x, pixel += next) {
+                r[x] = table[pixel[0]];
+                g[x] = table[256 + pixel[second]];
+                b[x] = table[512 + pixel[2 * second]];
+            }
+            for (size_t x = 0; x < width; x += 16) {
+                vf16 p[3];
+                memcpy(&p[0], r + x, 64);
+                memcpy(&p[1], g + x, 64);
+                memcpy(&p[2], b + x, 64);
+                CF(mix_block)(change, p);
+                if (x + 16 <= width) {
+                    CF(put_pixels)(line + 3 * x, p[0], p[1], p[2]);
+                } else {
+                    float rest[48];
+                    CF(put_pixels)(rest, p[0], p[1], p[2]);
+                    memcpy(line + 3 * x, rest, 12 * (width - x));
+                }
+            }
+        } else if (table) {
+            for (size_t x = 0; x < width; ++x, pixel += next) {
+                line[3 * x] = table[pixel[0]];
+                line[3 * x + 1] = table[256 + pixel[second]];
+                line[3 * x + 2] = table[512 + pixel[2 * second]];
+            }
+        } else if (!layout->is_mirrored) {
+            CF(expand8)(row, width, channels, line);
+        } else if (channels == 3) {
+            CF(expand8_mirrored)(row, 1, width, line, (uint8_t *)scratch);
+        } else {
+            for (size_t x = 0; x < width; ++x, pixel += next)
+                line[3 * x] = line[3 * x + 1] = line[3 * x + 2] = (float)pixel[0] / 255.0f;
+        }
+        if (mixes && !table) CF(mix)(change, line, width);
+        if (change && change->noise != 0) {
+            const size_t end = y + 1 == layout->height ? 3 * width * (y + 1) : 3 * width * (y + 1) / 64 * 64;
+            CF(noise)(change, out + noisy, end - noisy, noisy);
+            noisy = end;
+        }
     }
 }
 
@@ -220,6 +337,11 @@ static void CF(window8)(const uint8_t *picture, const cf_window *w, const float 
         }
     }
 }
+
+static const cf_table CF(table) = {
+    CF(predict8), CF(unpredict8), CF(split_bits), CF(join_bits), CF(expand8), CF(expand16), CF(expand8_mirrored),
+    CF(picture8), CF(gray8), CF(gray_sum), CF(colour), CF(window8),
+};
 
 #undef CF_SELECT
 #undef CF_ALL

@@ -377,11 +377,6 @@ static void CF(expand8_mirrored)(const uint8_t *picture, size_t height, size_t w
     }
 }
 
-static const cf_table CF(table) = {
-    CF(predict8), CF(unpredict8), CF(split_bits), CF(join_bits), CF(expand8), CF(expand16), CF(expand8_mirrored),
-    CF(expand8_table), CF(gray_sum), CF(colour), CF(window8),
-};
-
 #undef CF_TRANSPOSE_BITS
 #if CF_WIDE
 #undef CF_LANES

@@ -11,15 +11,6 @@ enum Console {
         if let line = Log.line(text, level, source: source) { write(line) }
     }
 
-    /// Control characters, which names of files may hold, cannot break the line or the terminal.
-    static func oneLine(_ text: String) -> String {
-        var clean = ""
-        for scalar in text.unicodeScalars {
-            clean.unicodeScalars.append(scalar.properties.generalCategory == .control ? " " : scalar)
-        }
-        return clean
-    }
-
     static func write(_ text: String) {
         // One write per message: lines of several ranks do not mix.
         var text = text

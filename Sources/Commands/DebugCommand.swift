@@ -249,25 +249,10 @@ struct GraphCommand: ParsableCommand {
 }
 
 /// `HxW` on the command line.
-struct PixelSize: ExpressibleByArgument, CustomStringConvertible {
-    let height: Int
-    let width: Int
+extension PixelSize: ExpressibleByArgument {
+    public init?(argument: String) { self.init(text: argument) }
 
-    init(height: Int, width: Int) {
-        self.height = height
-        self.width = width
-    }
-
-    init?(argument: String) {
-        let parts = argument.lowercased().split(separator: "x").map { Int($0) }
-        guard parts.count == 2, let height = parts[0], let width = parts[1],
-            (1...65_536).contains(height), (1...65_536).contains(width)
-        else { return nil }
-        self.init(height: height, width: width)
-    }
-
-    var description: String { "\(height)x\(width)" }
-    var defaultValueDescription: String { description }
+    public var defaultValueDescription: String { description }
 }
 
 /// Results for programs.

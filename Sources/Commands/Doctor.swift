@@ -6,6 +6,7 @@ import Kernels
 import Models
 import Shards
 import Streaming
+import Telemetry
 import Training
 
 /// Looks at a launch before step 0: gathers what each rank knows, and says what is wrong.
@@ -46,8 +47,8 @@ enum Doctor {
     private static func report(_ findings: [Finding], isFirst: Bool) throws {
         let errors = findings.filter { $0.severity == .error }
         if isFirst {
-            for error in errors.dropFirst() { Console.note("error: \(Console.oneLine(error.line))") }
-            for warning in findings where warning.severity == .warning { Console.warn(Console.oneLine(warning.line)) }
+            for error in errors.dropFirst() { Console.note("error: \(Log.singleLine(error.line))") }
+            for warning in findings where warning.severity == .warning { Console.warn(Log.singleLine(warning.line)) }
         }
         guard let first = errors.first else { return }
         throw CommonFailure(exitCode: ExitCode(rawValue: first.exitCode) ?? .usage, description: first.line)

@@ -4,6 +4,7 @@ import Collectives
 import Diagnosis
 import Foundation
 import Kernels
+import Telemetry
 import Training
 
 /// `vergence doctor`: looks at this machine, or under a launcher at all ranks of a launch, and trains nothing.
@@ -109,7 +110,7 @@ struct DoctorCommand: ParsableCommand {
                     "findings": try json(findings), "ranks": try json(facts.map(\.withoutSecrets)), "seconds": seconds,
                     "version": VergenceCommand.version,
                 ],
-                findings.map { "\($0.severity.rawValue): \(Console.oneLine($0.line))" }
+                findings.map { "\($0.severity.rawValue): \(Log.singleLine($0.line))" }
                     + (errors.isEmpty ? [summary] : []))
         }
         guard let first = errors.first else { return }

@@ -76,6 +76,7 @@ struct EvaluateCommand: ParsableCommand {
             valueName: "lowest:highest"))
     var matcherRange: DisparityRange?
     @OptionGroup var machine: MachineOptions
+    @OptionGroup var logging: LogOptions
     @Option(
         help: "Write the result, every record's too, as JSON to this file; - for standard output instead of tables.")
     var json: String?

@@ -10,7 +10,8 @@ struct PredictCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "predict", abstract: "Makes depth maps, views and films of pictures and films.",
         discussion: """
-            Inputs are pictures that hold both views, folders of such pictures, or folders with left/ and right/ in them. A \
+            Inputs are pictures that hold both views, folders of such pictures, folders with left/ and right/ in them, or two \
+            files a pair (--layout pairs left.png right.png). A \
             network that reads one picture takes pictures and folders of pictures (of packed views with --layout); one that \
             reads others takes folders with one folder for each field, such as image/ and background/.
             Maps are named by the eye whose pixels they are, in pixels of the picture's own width, positive = nearer:
@@ -35,6 +36,8 @@ struct PredictCommand: ParsableCommand {
         case sideBySide = "side-by-side"
         case topBottom = "top-bottom"
         case folders
+        /// Two files a pair, the left view first.
+        case pairs
     }
 
     enum Format: String, CaseIterable { case color, png16, pfm, npy, views, sbs, anaglyph }
@@ -61,6 +64,7 @@ struct PredictCommand: ParsableCommand {
     @OptionGroup(title: "Space") var space: SpaceOptions
     @OptionGroup(title: "Films") var film: FilmOutputOptions
     @OptionGroup var machine: MachineOptions
+    @OptionGroup var logging: LogOptions
 
     func run() throws {
         let chosen = try formats.split(separator: ",").map { name in
@@ -73,6 +77,11 @@ struct PredictCommand: ParsableCommand {
             }
             return format
         }
+        let ending = output.split(separator: "/").last?.split(separator: ".").dropFirst().last.map { $0.lowercased() }
+        if let ending, Self.pictureEndings.contains(ending), !Files.isFolder(output) {
+            throw Failure(
+                .usage, "--output \(output): is a picture's name, but several files are written; give a folder")
+        }
         let fixedRange = try range.map(parseRange)
         let rig = try space.rig()
         let films = try filmJobs(fixedRange, rig)
@@ -83,7 +92,15 @@ struct PredictCommand: ParsableCommand {
         for film in films { print(try film.run(predictor)) }
         if inputs.isEmpty { return }
         let fields = predictor.network.inputs.map(\.name)
-        let items = try inputs.flatMap { try self.items(of: $0, fields: fields) }
+        let items =
+            try layout == .pairs
+            ? pairs(fields: fields) : inputs.flatMap { try self.items(of: $0, fields: fields) }
+        if Set(fields) == [FieldName.left, FieldName.right] {
+            for warning in PairSurvey(items).warnings {
+                Console.warn(
+                    warning + (layout == nil && warning.hasSuffix("--layout") ? " (pairs: two files a pair)" : ""))
+            }
+        }
         var keys: Set<String> = []
         for item in items where !keys.insert(item.key).inserted {
             throw Failure(
@@ -120,6 +137,8 @@ struct PredictCommand: ParsableCommand {
                 + "maps in \(output)")
     }
 
+    private static let pictureEndings: Set<String> = ["png", "jpg", "jpeg", "gif", "pfm", "npy", "ply", "tif", "tiff"]
+
     private var rigIsGiven: Bool { space.calibration != nil }
 
     /// A file that has a film's name.
@@ -149,7 +168,8 @@ struct PredictCommand: ParsableCommand {
             switch layout {
             case .sideBySide: reading.packing = .sideBySide
             case .topBottom: reading.packing = .topBottom
-            case .folders: throw Failure(.usage, "--layout folders is not for films; give --packing")
+            case .folders, .pairs:
+                throw Failure(.usage, "--layout \(layout?.rawValue ?? "") is not for films; give --packing")
             case nil: break
             }
         }
@@ -197,20 +217,29 @@ struct PredictCommand: ParsableCommand {
             case .folders: return try FolderPairs(root: input, isSwapped: swapEyes).items()
             case .sideBySide: return try PackedFrames(root: input, packing: .sideBySide, isSwapped: swapEyes).items()
             case .topBottom: return try PackedFrames(root: input, packing: .topBottom, isSwapped: swapEyes).items()
+            case .pairs: throw Failure(.usage, "\(input): is a folder, --layout pairs takes files: left right …")
             }
         }
         let packing: PackedFrames.Packing
         switch layout {
         case .folders: throw Failure(.usage, "\(input): is a picture, --layout folders needs a folder")
         case .topBottom: packing = .topBottom
-        case .sideBySide, nil: packing = .sideBySide
+        case .sideBySide, .pairs, nil: packing = .sideBySide
         }
         let frames = PackedFrames(root: input, packing: packing, isSwapped: swapEyes)
-        let name = input.split(separator: "/").last.map(String.init) ?? input
-        let key = name.lastIndex(of: ".").map { String(name[..<$0]) } ?? name
+        let key = FilePairs.key(of: input)
         return [
             FrameItem(key: key) { Record(key: key, fields: try frames.split(ImageFile.read(input), path: input)) }
         ]
+    }
+
+    /// Two files a pair.
+    private func pairs(fields: [String]) throws -> [FrameItem] {
+        guard Set(fields) == [FieldName.left, FieldName.right] else {
+            throw Failure(
+                .usage, "--layout pairs: the network reads \(fields.joined(separator: " and ")); leave --layout out")
+        }
+        return try FilePairs(files: inputs, isSwapped: swapEyes).items()
     }
 
     private func write(

@@ -103,12 +103,18 @@ enum UsageMessage {
     static func line<Root: ParsableCommand>(
         for error: any Error, root: Root.Type, arguments: ArraySlice<String> = CommandLine.arguments.dropFirst()
     ) -> String {
-        var message = root.message(for: error)
+        var message = UsageText.inOneLine(root.message(for: error))
         let (path, rest) = meant(root, arguments)
-        if let word = rest, message.hasPrefix("Unexpected argument '\(word)'") {
+        let command = path.last ?? root
+        if let word = rest {
             message =
                 "unknown command '\(word)'"
-                + suggestion(for: word, among: path.last?.configuration.subcommands.map { $0._commandName } ?? [])
+                + suggestion(for: word, among: command.configuration.subcommands.map { $0._commandName })
+        } else if command != LaunchCommand.self,
+            let problem = UsageText.unknownOption(
+                in: arguments, help: root.helpMessage(for: command, includeHidden: true, columns: 200))
+        {
+            message = problem
         }
         let names = path.map { $0._commandName }.joined(separator: " ")
         let first = message.prefix(1).lowercased() + message.dropFirst()

@@ -47,7 +47,11 @@ enum TrainingRanks {
             RankReporting.end()
         }
         if outcome == .interrupted {
-            let text = "stopped; go on with: \(resumeCommand(configuration, ranksInProcess: command.ranks))"
+            // `vergence launch` says how to go on when mpirun, too, has said what it has to say.
+            let text =
+                Launcher.isSupervised
+                ? "stopped, and saved in \(configuration.run)"
+                : "stopped; go on with: \(resumeCommand(configuration, ranksInProcess: command.ranks))"
             // Ranks decide together to stop.
             if launch.isUnderLauncher { throw CommonFailure(exitCode: .interrupted, description: text) }
             throw Interrupted(description: text)
@@ -65,10 +69,6 @@ enum TrainingRanks {
         var words = [CommandLine.arguments.first ?? "vergence", "train", "--run", configuration.run, "--resume"]
         if ranksInProcess > 1 { words += ["--ranks", "\(ranksInProcess)"] }
         if Launcher.current.isUnderLauncher {
-            // `vergence launch` says how it was called.
-            if let prefix = getenv(MPISettings.resumePrefixVariable).map({ String(cString: $0) }) {
-                return prefix + " " + ShellWords.quoted(Array(words.dropFirst()))
-            }
             words = ["mpirun", "-np", "\(Launcher.current.worldSize)", "--bind-to", "none"] + words
         }
         return ShellWords.quoted(words)

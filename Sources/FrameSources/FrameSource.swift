@@ -60,7 +60,10 @@ enum SourceFolder {
                 path: path, "no such folder", remedy: "check the path", exitCode: .missingInput)
         }
         guard Files.isFolder(path) else {
-            throw ImageError(path: path, "is a file", remedy: "give the folder that holds the pictures")
+            let isFilm = Films.isFilm(path)
+            throw ImageError(
+                path: path, isFilm ? "is a film" : "is a file",
+                remedy: isFilm ? "give --layout movie" : "give the folder that holds the pictures")
         }
     }
 

@@ -10,7 +10,8 @@ public enum ImageFile {
         public init?(extensionOf path: String) {
             switch fileExtension(path) {
             case "png": self = .png
-            case "jpg", "jpeg": self = .jpeg
+            // .mpo: so that it is read, and refused in words, rather than passed over.
+            case "jpg", "jpeg", "mpo": self = .jpeg
             case "pfm": self = .pfm
             case "npy": self = .npy
             case "pgm", "ppm", "pnm": self = .pnm
@@ -78,7 +79,7 @@ public enum ImageFile {
 
     /// The content that `write` would put into `path`.
     public static func encode(_ array: PixelArray, as path: String) throws(ImageError) -> [UInt8] {
-        guard let format = Format(extensionOf: path) else {
+        guard let format = Format(extensionOf: path), fileExtension(path) != "mpo" else {
             throw ImageError(
                 path: path, "unknown kind of picture", remedy: "end the name in .png, .jpg, .pfm or .npy",
                 exitCode: .usage)

@@ -4,8 +4,15 @@ import CTurboJPEG
 /// JPEG of 8 bits, gray or colour, by TurboJPEG. Orientation and colour profiles are ignored.
 public enum JPEG {
     /// → `[height, width, 1 or 3]` uint8.
-    /// - Throws: `CodecError` for damage of any kind, warnings included: a truncated file has no trustworthy pixels.
+    /// - Throws: `CodecError` for damage of any kind, warnings included: a truncated file has no trustworthy pixels; and
+    ///   for both eyes' pictures in one file, of which only the first would be seen.
     public static func decode(_ bytes: [UInt8]) throws(CodecError) -> PixelArray {
+        let views = MPO.viewCount(bytes)
+        if views > 1 {
+            throw CodecError(
+                "\(views) views in one file (MPO), of which a JPEG decoder sees the first; write each into a file of its "
+                    + "own (exiftool -b -MPImage2 gives the second) and convert them with --layout folders")
+        }
         guard let handle = tjInitDecompress() else { throw CodecError("cannot start the JPEG decoder: no memory") }
         defer { tjDestroy(handle) }
         var width: Int32 = 0

@@ -11,6 +11,8 @@ public enum FieldFilter: UInt8, Sendable, CaseIterable {
     case predictedBits = 2
     /// Byte planes of the elements. uint16 and float32.
     case bytePlanes = 3
+    /// The residuals of `predictedBytes`, entropy-coded: the one payload whose size depends on what is in the picture. uint8.
+    case codedResiduals = 4
 
     public var name: String {
         switch self {
@@ -18,12 +20,13 @@ public enum FieldFilter: UInt8, Sendable, CaseIterable {
         case .predictedBytes: "predicted bytes"
         case .predictedBits: "predicted bits"
         case .bytePlanes: "byte planes"
+        case .codedResiduals: "coded residuals"
         }
     }
 
     static func candidates(for element: ElementType) -> [FieldFilter] {
         switch element {
-        case .uint8: [.none, .predictedBytes, .predictedBits]
+        case .uint8: [.none, .predictedBytes, .predictedBits, .codedResiduals]
         case .uint16: [.none, .predictedBytes, .predictedBits, .bytePlanes]
         case .float32: [.none, .predictedBytes, .bytePlanes]
         }
@@ -47,11 +50,20 @@ struct FieldShape: Equatable {
             && (1...ShardLimits.channels).contains(channels) && byteCount <= ShardLimits.fieldBytes
     }
 
-    /// Bytes of the filtered payload.
+    /// Bytes of the filtered payload; of one that depends on the picture, what the writer must have room for.
     func payloadByteCount(_ filter: FieldFilter) -> Int {
-        guard filter == .predictedBits else { return byteCount }
-        return element == .uint8
-            ? channels * cf_bit_plane_bytes(pixelCount) : element.byteCount * cf_bit_plane_bytes(elementCount)
+        switch filter {
+        case .none, .predictedBytes, .bytePlanes: byteCount
+        case .predictedBits:
+            element == .uint8
+                ? channels * cf_bit_plane_bytes(pixelCount) : element.byteCount * cf_bit_plane_bytes(elementCount)
+        case .codedResiduals: cf_coded_bound(byteCount, channels)
+        }
+    }
+
+    /// Whether a payload may have so many bytes.
+    func allows(payloadByteCount count: UInt64, _ filter: FieldFilter) -> Bool {
+        filter == .codedResiduals ? count <= UInt64(byteCount) : count == UInt64(payloadByteCount(filter))
     }
 }
 
@@ -61,6 +73,7 @@ final class FilterEngine {
     private let residuals = ScratchBuffer()
     private let planes = ScratchBuffer()
     private let bands = ScratchBuffer()
+    private let level: Int32
 
     /// Levels that this CPU has.
     static var levels: [Int32] { Array(0...cf_best_level()) }
@@ -69,14 +82,17 @@ final class FilterEngine {
     init(level: Int32 = cf_best_level()) {
         guard let table = cf_filters(level) else { preconditionFailure("filter level \(level) is not on this CPU") }
         self.table = table
+        self.level = level
     }
 
+    /// - Returns: the payload's bytes: `payload`, which holds `payloadByteCount(filter)`, is filled so far.
+    @discardableResult
     func apply(
         _ filter: FieldFilter, _ shape: FieldShape, from source: UnsafeRawBufferPointer,
         to payload: UnsafeMutableRawBufferPointer
-    ) {
+    ) -> Int {
         precondition(source.count == shape.byteCount && payload.count == shape.payloadByteCount(filter))
-        guard let input = source.baseAddress, let output = payload.baseAddress else { return }
+        guard let input = source.baseAddress, let output = payload.baseAddress else { return 0 }
         let out = output.assumingMemoryBound(to: UInt8.self)
         switch filter {
         case .none: payload.copyMemory(from: source)
@@ -103,19 +119,27 @@ final class FilterEngine {
                 table.pointee.split_bits(
                     split + plane * shape.elementCount, shape.elementCount, out + plane * planeByteCount)
             }
+        case .codedResiduals:
+            precondition(shape.element == .uint8)
+            return cf_code8(
+                predict(shape, input), shape.pixelCount, shape.width, shape.channels, out, payload.count)
         }
+        return payload.count
     }
 
     /// Memory where a payload that needs no further unpacking may be decoded to, with the room filters want around it.
     func payloadBuffer(_ byteCount: Int) -> UnsafeMutableRawBufferPointer { planes.bytes(byteCount) }
 
     /// `payload` must lie in memory with `ScratchBuffer.padding` readable bytes around it.
+    /// - Returns: false if the payload is none of this filter; `target` then holds anything.
     func invert(
         _ filter: FieldFilter, _ shape: FieldShape, from payload: UnsafeRawBufferPointer,
         to target: UnsafeMutableRawBufferPointer
-    ) {
-        precondition(target.count == shape.byteCount && payload.count == shape.payloadByteCount(filter))
-        guard let input = payload.baseAddress, let output = target.baseAddress else { return }
+    ) -> Bool {
+        precondition(
+            target.count == shape.byteCount
+                && (filter == .codedResiduals || payload.count == shape.payloadByteCount(filter)))
+        guard let input = payload.baseAddress, let output = target.baseAddress else { return false }
         let bytes = input.assumingMemoryBound(to: UInt8.self)
         let out = output.assumingMemoryBound(to: UInt8.self)
         switch filter {
@@ -147,7 +171,16 @@ final class FilterEngine {
             cf_join_bytes(
                 split, shape.elementCount, shape.element.byteCount, joined.assumingMemoryBound(to: UInt8.self))
             unpredict(shape, joined, output)
+        case .codedResiduals:
+            let found = residuals.uint8s(shape.byteCount)
+            guard
+                cf_uncode8(
+                    level, bytes, payload.count, shape.pixelCount, shape.width, shape.channels, found,
+                    planes.pointer(cf_coded_scratch_bytes())) != 0
+            else { return false }
+            unpredict(shape, found, output)
         }
+        return true
     }
 
     private func predict(_ shape: FieldShape, _ input: UnsafeRawPointer) -> UnsafeMutablePointer<UInt8> {

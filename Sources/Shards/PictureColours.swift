@@ -38,31 +38,98 @@ public enum PictureColours {
             return
         }
         precondition(values.count == 3 * pixels && pixels < 1 << 30, "\(values.count) values are no picture")
-        var colour = cf_colour()
-        colour.contrast = change.contrast
+        var colour = colour(change)
         if change.contrast != 1 { colour.mean = Float(filters.pointee.gray_sum(base, pixels) / Double(pixels)) }
-        colour.saturation = change.saturation
-        colour.turn = 6 * change.hue
-        colour.gain = (change.gains.x, change.gains.y, change.gains.z)
-        colour.order = (change.order.x, change.order.y, change.order.z)
-        colour.noise = change.noise
-        colour.noise_key = change.noiseKey
         filters.pointee.colour(&colour, base, pixels)
     }
 
-    /// `[pixels, channels]` uint8, channels = 1 or 3 → `[pixels, 3]`: value v of channel k becomes table[256 · k + v].
+    private static func colour(_ change: Change) -> cf_colour {
+        cf_colour(
+            contrast: change.contrast, mean: 0, saturation: change.saturation, turn: 6 * change.hue,
+            gain: (change.gains.x, change.gains.y, change.gains.z),
+            order: (change.order.x, change.order.y, change.order.z), noise: change.noise, noise_key: change.noiseKey)
+    }
+
+    /// Where the rows of a picture of bytes lie.
+    public struct Layout: Sendable, Equatable {
+        public let height: Int
+        public let width: Int
+        /// 1 or 3.
+        public let channels: Int
+        /// Bytes from one row to the next.
+        public let stride: Int
+
+        public init(height: Int, width: Int, channels: Int, stride: Int) {
+            precondition(
+                height > 0 && width > 0 && width < 1 << 30 && (channels == 1 || channels == 3)
+                    && stride >= width * channels, "a picture \(height)x\(width)x\(channels), rows of \(stride)")
+            self.height = height
+            self.width = width
+            self.channels = channels
+            self.stride = stride
+        }
+
+        var byteCount: Int { (height - 1) * stride + width * channels }
+    }
+
+    /// Values of bytes that nothing has changed: v / 255, of every channel.
+    public static let plainTable: [Float] = (0..<768).map { Float($0 % 256) / 255 }
+
+    /// Bytes → `[height, width, 3]` floats, each row with its changes at once, while it is in cache.
+    /// - Parameters:
+    ///   - bytes: from the first row on.
+    ///   - table: what value v of channel k becomes, at 256 · k + v; nil is v / 255.
+    ///   - change: what happens then; contrast, which needs the mean of all, must have gone into the table (`meanGray`).
     public static func expand(
-        _ picture: UnsafeRawBufferPointer, channels: Int, table: UnsafeBufferPointer<Float>,
+        _ bytes: UnsafeRawBufferPointer, _ layout: Layout, isMirrored: Bool, table: [Float]?, change: Change,
         into target: UnsafeMutableBufferPointer<Float>
     ) {
-        guard let filters = cf_filters(cf_best_level()), let source = picture.baseAddress, let out = target.baseAddress,
-            let values = table.baseAddress
-        else { return }
-        let pixels = picture.count / channels
+        expand(
+            bytes, layout, isMirrored: isMirrored, table: table, change: change, into: target, level: cf_best_level())
+    }
+
+    static func expand(
+        _ bytes: UnsafeRawBufferPointer, _ layout: Layout, isMirrored: Bool, table: [Float]?, change: Change,
+        into target: UnsafeMutableBufferPointer<Float>, level: Int32
+    ) {
+        guard let filters = cf_filters(level), let out = target.baseAddress, let source = bytes.baseAddress else {
+            return
+        }
         precondition(
-            channels == 1 || channels == 3, "pictures of \(channels) channels")
-        precondition(target.count == 3 * pixels && table.count == 768, "\(picture.count) bytes, \(target.count) floats")
-        filters.pointee.expand8_table(source.assumingMemoryBound(to: UInt8.self), pixels, channels, values, out)
+            bytes.count >= layout.byteCount && target.count == 3 * layout.height * layout.width
+                && change.contrast == 1 && table?.count ?? 768 == 768,
+            "\(bytes.count) bytes, \(target.count) floats, contrast \(change.contrast)")
+        var rows = cf_layout(
+            height: layout.height, width: layout.width, channels: layout.channels, stride: layout.stride,
+            is_mirrored: isMirrored ? 1 : 0)
+        var colour = colour(change)
+        withUnsafeTemporaryAllocation(of: Float.self, capacity: cf_picture_scratch(layout.width)) { scratch in
+            guard let scratch = scratch.baseAddress else { return }
+            let picture = source.assumingMemoryBound(to: UInt8.self)
+            func run(_ table: UnsafePointer<Float>?) {
+                filters.pointee.picture8(picture, &rows, table, &colour, out, scratch)
+            }
+            guard let table else { return run(nil) }
+            table.withUnsafeBufferPointer { run($0.baseAddress) }
+        }
+    }
+
+    /// Mean gray of a picture whose bytes go through `table`.
+    public static func meanGray(_ bytes: UnsafeRawBufferPointer, _ layout: Layout, table: [Float]?) -> Double {
+        meanGray(bytes, layout, table: table, level: cf_best_level())
+    }
+
+    static func meanGray(
+        _ bytes: UnsafeRawBufferPointer, _ layout: Layout, table: [Float]?, level: Int32
+    ) -> Double {
+        guard let filters = cf_filters(level), let source = bytes.baseAddress else { return 0 }
+        precondition(bytes.count >= layout.byteCount && table?.count ?? 768 == 768, "\(bytes.count) bytes")
+        var rows = cf_layout(
+            height: layout.height, width: layout.width, channels: layout.channels, stride: layout.stride,
+            is_mirrored: 0)
+        let picture = source.assumingMemoryBound(to: UInt8.self)
+        guard let table else { return filters.pointee.gray8(picture, &rows, nil) }
+        return table.withUnsafeBufferPointer { filters.pointee.gray8(picture, &rows, $0.baseAddress) }
     }
 
     /// A cut out of a picture, enlarged or turned.

@@ -137,8 +137,11 @@ public final class RecordDecoder {
         } else {
             let filtered = payload.bytes(field.payloadByteCount)
             try decode(frame, into: filtered, at: start, checkContent: checkContent)
-            timed(\.unfilter) {
+            let isWhole = timed(\.unfilter) {
                 engine.invert(field.filter, field.shape, from: UnsafeRawBufferPointer(filtered), to: target)
+            }
+            guard isWhole else {
+                throw error("field '\(field.name)' is no stream of \(field.filter.name)", offset: start)
             }
         }
         let found = timed(\.hash) { Hash.xxh64(UnsafeRawBufferPointer(target)) }

@@ -10,6 +10,8 @@ public struct FieldDescription: Sendable, Equatable {
     public let filter: FieldFilter
     /// Bytes in the shard.
     public let storedByteCount: Int
+    /// What these decode to before the filter is undone.
+    public let payloadByteCount: Int
     /// Bytes of the array.
     public let byteCount: Int
 }
@@ -29,7 +31,8 @@ struct RecordHeader: Equatable {
         var description: FieldDescription {
             FieldDescription(
                 name: name, height: shape.height, width: shape.width, channels: shape.channels, element: shape.element,
-                filter: filter, storedByteCount: storedByteCount, byteCount: shape.byteCount)
+                filter: filter, storedByteCount: storedByteCount, payloadByteCount: payloadByteCount,
+                byteCount: shape.byteCount)
         }
     }
 
@@ -153,17 +156,18 @@ struct RecordHeader: Equatable {
         guard stored >= UInt64(LZ4Frame.minimumByteCount), stored <= UInt64(storedLeft) else {
             throw Problem("field \(number) claims \(stored) stored bytes of \(storedLeft)")
         }
-        let expected = shape.payloadByteCount(filter)
-        guard payload == UInt64(expected) else {
+        guard shape.allows(payloadByteCount: payload, filter) else {
+            let expected = shape.payloadByteCount(filter)
             throw Problem("field \(number) says \(payload) payload bytes, its shape says \(expected)")
         }
         // The sides are bounded above, so a shape alone can ask for 1 GiB: the stored bytes must justify it.
-        guard expected <= Int(stored) * ShardLimits.expansion else {
-            throw Problem("field \(number) claims \(expected) bytes from \(stored) stored ones, more than LZ4 can hold")
+        let claimed = max(Int(payload), shape.byteCount)
+        guard claimed <= Int(stored) * ShardLimits.expansion else {
+            throw Problem("field \(number) claims \(claimed) bytes from \(stored) stored ones, more than LZ4 can hold")
         }
         let name = try text(try names.take(Int(nameByteCount)), limit: ShardLimits.fieldNameBytes, what: "field name")
         return Field(
-            name: name, shape: shape, filter: filter, storedByteCount: Int(stored), payloadByteCount: expected,
+            name: name, shape: shape, filter: filter, storedByteCount: Int(stored), payloadByteCount: Int(payload),
             hash: hash)
     }
 

@@ -95,4 +95,6 @@ public enum ShardTools {
     /// Version of the LZ4 library; others may compress the same bytes into other ones.
     public static let compressorVersion = String(cString: LZ4_versionString())
     public static let formatVersion = Int(ShardLayout.version)
+    /// How filters are chosen and fields coded: another number where the same records become other bytes.
+    public static let encoderVersion = 2
 }

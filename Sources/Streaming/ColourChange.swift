@@ -51,18 +51,36 @@ struct ColourChange: Equatable {
         let rest: PictureColours.Change
     }
 
-    /// nil if a table would change nothing. 256 powers a channel instead of one for every value, and gains for nothing.
-    func table() -> Table? {
+    /// Logarithms of the bytes' values, so that a power costs an exponential.
+    private static let logarithms: [Double] = (0...255).map { log(Double($0) / 255) }
+
+    /// nil if a table would change nothing. 256 powers instead of one for every value; gains, and contrast where the mean
+    /// is known beforehand, for nothing.
+    /// - Parameter meanGray: the mean gray of the picture after light, given light's table.
+    func table(meanGray: (([Float]?) -> Double)? = nil) -> Table? {
         var rest = rest
+        var light: [Float]?
+        if changesLight {
+            light = (0..<256).map { byte in
+                let value = gamma == 1 ? Double(byte) / 255 : byte == 0 ? 0 : exp(gamma * Self.logarithms[byte])
+                return Float(min(1, max(0, brightness * value)))
+            }
+        }
+        if rest.contrast != 1, let meanGray {
+            let mean = Float(meanGray(light.map { $0 + $0 + $0 }))
+            let values = light ?? Array(PictureColours.plainTable[..<256])
+            light = values.map { min(1, max(0, mean + rest.contrast * ($0 - mean))) }
+            rest.contrast = 1
+        }
         var gains = SIMD3<Float>(repeating: 1)
         if rest.contrast == 1 && rest.saturation == 1 && rest.hue == 0 {
             gains = rest.gains
             rest.gains = SIMD3(repeating: 1)
         }
-        guard changesLight || gains != SIMD3(repeating: 1) else { return nil }
-        var values = [Float](repeating: 0, count: 768)
+        guard light != nil || gains != SIMD3(repeating: 1) else { return nil }
+        var values = PictureColours.plainTable
         for byte in 0...255 {
-            let value = changesLight ? light(Double(byte) / 255) : Float(byte) / 255
+            let value = light?[byte] ?? PictureColours.plainTable[byte]
             for channel in 0..<3 { values[256 * channel + byte] = min(1, value * gains[channel]) }
         }
         return Table(values: values, rest: rest)

@@ -114,33 +114,32 @@ struct SampleDecoder {
         }
         let bytes = try decoder.fieldBytes(index)
         let colour = change.colour(of: name)
-        // Where pictures are interpolated, light comes first.
-        let readsBytes = field.element == .uint8 && (window.resampling == nil || field.channels == 3)
-        let table = readsBytes ? colour.table() : nil
-        func floats(_ bytes: UnsafeRawBufferPointer, _ target: UnsafeMutableBufferPointer<Float>) {
-            if let table {
-                table.values.withUnsafeBufferPointer {
-                    PictureColours.expand(bytes, channels: field.channels, table: $0, into: target)
-                }
-                if change.isMirrored { PictureFloats.mirror(target, width: width, channels: 3) }
-            } else if change.isMirrored {
-                PictureFloats.expandMirrored(bytes, field.element, width: width, channels: field.channels, into: target)
-            } else {
-                PictureFloats.expand(bytes, field.element, channels: field.channels, into: target)
-            }
+        if field.element == .uint8, window.resampling == nil {
+            // Colours change row by row, while bytes become floats.
+            let layout = PictureColours.Layout(
+                height: height, width: width, channels: field.channels, stride: window.width * field.channels)
+            let start = (window.top * window.width + window.left) * field.channels
+            let rows = UnsafeRawBufferPointer(rebasing: bytes[start...])
+            let table = colour.table { PictureColours.meanGray(rows, layout, table: $0) }
+            var rest = table?.rest ?? colour.rest
+            if rest.noise != 0 { rest.noiseKey = change.noiseKey(of: name) }
+            PictureColours.expand(
+                rows, layout, isMirrored: change.isMirrored, table: table?.values, change: rest, into: target)
+            return
         }
+        // Where pictures are interpolated, light comes first.
+        let table = field.element == .uint8 && field.channels == 3 ? colour.table() : nil
         if let resampling = window.resampling {
             resampling.picture(
                 bytes, field.element, channels: field.channels, table: table?.values, into: target)
-        } else if window.isWhole {
-            floats(bytes, target)
         } else {
             let pixel = field.channels * field.element.byteCount
             for y in 0..<height {
                 let start = ((window.top + y) * window.width + window.left) * pixel
-                floats(
-                    UnsafeRawBufferPointer(rebasing: bytes[start..<(start + width * pixel)]),
-                    UnsafeMutableBufferPointer(rebasing: target[(y * width * 3)..<((y + 1) * width * 3)]))
+                let row = UnsafeRawBufferPointer(rebasing: bytes[start..<(start + width * pixel)])
+                let line = UnsafeMutableBufferPointer(rebasing: target[(y * width * 3)..<((y + 1) * width * 3)])
+                PictureFloats.expand(row, field.element, channels: field.channels, into: line)
+                if change.isMirrored { PictureFloats.mirror(line, width: width, channels: 3) }
             }
         }
         if let table {

@@ -111,8 +111,7 @@ public final class Supervisor {
         case .refused where job.run != nil: say("\(what), which another try would not change")
         case .launcherTrouble(let code, let reason): throw Failure(code, reason)
         case .interrupted:
-            // Ranks that saved have said so.
-            if let run = job.run, !errors.lines.contains(where: { $0.contains("go on with:") }) {
+            if let run = job.run {
                 let words =
                     resumePrefix
                     + (record?.exists == true ? ["train", "--run", run.folder, "--resume"] : job.arguments)

@@ -25,12 +25,19 @@ public enum Log {
         set { shared.withLock { $0 = newValue } }
     }
 
+    /// Text with spaces for control characters, which names of files may hold: they must not break a line or reach a
+    /// terminal.
+    public static func singleLine(_ text: String) -> String {
+        String(
+            String.UnicodeScalarView(text.unicodeScalars.map { $0.properties.generalCategory == .control ? " " : $0 }))
+    }
+
     /// A message as it is written, with its line break; nil if the style leaves it out.
     /// - Parameter source: who speaks, if not the program itself, e.g. `launch` or `[rank 3 on node2]`.
     public static func line(
         _ message: String, _ level: LogLevel = .info, source: String? = nil, style: LogStyle = Log.style
     ) -> String? {
-        let line = ProgressFormat.singleLine(message)
+        let line = singleLine(message)
         switch style {
         case .quiet where level == .info: return nil
         case .text, .quiet:

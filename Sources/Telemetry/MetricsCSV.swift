@@ -55,7 +55,7 @@ public enum MetricsCSVError: ExitCoding, Equatable {
         case .exists(let path):
             "\(path): already holds rows; resume that run or choose another folder"
         case .headerDiffers(let path, let found, let expected):
-            "\(path): its columns are '\(ProgressFormat.singleLine(String(found.prefix(200))))', but this run writes "
+            "\(path): its columns are '\(Log.singleLine(String(found.prefix(200))))', but this run writes "
                 + "'\(expected)'; move the file away to start a new one"
         case .badRow(let path, let line, let reason):
             "\(path): line \(line) \(reason); mend or remove that line"

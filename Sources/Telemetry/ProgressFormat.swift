@@ -141,19 +141,13 @@ public enum ProgressFormat {
     /// What both kinds of line say after the position.
     private static func facts(_ snapshot: ProgressSnapshot, short: Bool) -> [String] {
         var facts: [String] = []
-        if let detail = snapshot.detail { facts.append(singleLine(detail)) }
+        if let detail = snapshot.detail { facts.append(Log.singleLine(detail)) }
         if let value = snapshot.loss { facts.append("loss \(loss(value))") }
         if !snapshot.itemsPerSecond.isNaN { facts.append("\(rate(snapshot.itemsPerSecond)) \(snapshot.items)/s") }
         if let seconds = snapshot.remainingSeconds { facts.append("ETA \(duration(seconds))") }
         if let share = snapshot.dataWait { facts.append("\(short ? "wait" : "data wait") \(percent(share))") }
         if let share = snapshot.communication { facts.append("\(short ? "comm" : "communication") \(percent(share))") }
         return facts
-    }
-
-    /// Control characters (of file names, for instance) must not reach a terminal or break a line.
-    static func singleLine(_ text: String) -> String {
-        String(
-            String.UnicodeScalarView(text.unicodeScalars.map { $0.properties.generalCategory == .control ? " " : $0 }))
     }
 
     private static func fraction(_ position: Int, of total: Int) -> Double { Double(position) / Double(total) }

@@ -4,18 +4,14 @@ import Foundation
 import FrameSources
 import Shards
 
-/// Height and width on the command line: `192x336`.
-struct Size {
-    let height: Int
-    let width: Int
-
-    init(argument: String) throws {
-        let parts = argument.lowercased().split(separator: "x", omittingEmptySubsequences: false).map { Int($0) }
-        guard parts.count == 2, let height = parts[0], let width = parts[1], (1...65536).contains(height),
-            (1...65536).contains(width), height * width <= ImageLimits.samples / 3
-        else { throw ValidationError("give height x width in pixels, such as 192x336") }
-        self.height = height
-        self.width = width
+extension PixelSize {
+    /// `HxW` on the command line.
+    /// - Throws: `ValidationError` for what is no size, or one of more pixels than a picture may have.
+    static func parse(_ argument: String) throws -> PixelSize {
+        guard let size = PixelSize(text: argument), size.height * size.width <= ImageLimits.samples / 3 else {
+            throw ValidationError("give height x width in pixels, such as 192x336")
+        }
+        return size
     }
 }
 

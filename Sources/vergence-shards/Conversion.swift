@@ -40,7 +40,7 @@ struct Conversion {
     /// Pictures of a source.
     /// - Parameter inputs: files or folders that the items come from; a changed one forbids to continue.
     init(
-        items: [FrameItem], size: Size?, rules: [SplitRule], output: OutputFolder, workerCount: Int,
+        items: [FrameItem], size: PixelSize?, rules: [SplitRule], output: OutputFolder, workerCount: Int,
         shardByteCount: Int, level: Int, maxBad: Int, provenance: [String: String], inputs: [String] = []
     ) {
         let splits = SplitRule.assign(items, rules)
@@ -73,6 +73,7 @@ struct Conversion {
         all["shard-size"] = "\(shardByteCount)"
         all["lz4"] = ShardTools.compressorVersion
         all["format"] = "\(ShardTools.formatVersion)"
+        all["encoder"] = "\(ShardTools.encoderVersion)"
         let stream = HashStream()
         for item in records {
             Array("\(item.split.rawValue) \(item.key)\u{0}".utf8).withUnsafeBytes { stream.update($0) }
@@ -260,8 +261,10 @@ struct Conversion {
         progress.finish()
         if bad.count > maxBad || (bad.count == items.count && !bad.isEmpty) {
             let summary =
-                "\(bad.count) of \(items.count) \(unit) are broken, \(maxBad) allowed; nothing was written, "
-                + "mend them or raise --max-bad"
+                bad.count == items.count
+                ? "all \(items.count) \(unit) are broken; nothing was written, mend them"
+                : "\(bad.count) of \(items.count) \(unit) are broken, \(maxBad) allowed; nothing was written, "
+                    + "mend them or raise --max-bad"
             // A source whose every file vanished is broken data all the same; only failing devices are not.
             let exitCode = bad.first { $0.exitCode == .inputOutput }?.exitCode ?? .badData
             throw BadInputs(lines: bad.map(\.line) + [summary], exitCode: exitCode)

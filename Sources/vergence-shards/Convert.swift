@@ -74,8 +74,8 @@ struct Convert: ParsableCommand {
     @Option(
         help: ArgumentHelp(
             "Resize every view, by area; maps are picked, not mixed, and disparities scaled along.", valueName: "HxW"),
-        transform: Size.init(argument:))
-    var size: Size?
+        transform: PixelSize.parse)
+    var size: PixelSize?
 
     @Option(help: ArgumentHelp("Broken inputs that may be left out.", valueName: "N"))
     var maxBad: Int = 0
@@ -105,6 +105,10 @@ struct Convert: ParsableCommand {
         let source = self.source
         let items = try source.items(note: Console.note)
         for line in SplitRule.complaints(items, writing.split) { Console.note(line) }
+        // Films are looked at on their own way; published sets are what they are.
+        if [.sideBySide, .topBottom, .folders, .list, .inria].contains(layout) {
+            for warning in PairSurvey(items).warnings { Console.note("warning: \(input): \(warning)") }
+        }
         let outcome = try Conversion(
             items: items, size: size, rules: writing.split, output: folder, workerCount: writing.workerCount,
             shardByteCount: writing.shardSize << 20, level: writing.level, maxBad: maxBad, provenance: provenance,

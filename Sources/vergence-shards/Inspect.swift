@@ -128,8 +128,8 @@ struct Show: ParsableCommand {
 
     @Option(
         help: ArgumentHelp("With --augment: size that is cut out. (default: the whole record)", valueName: "HxW"),
-        transform: Size.init(argument:))
-    var size: Size?
+        transform: PixelSize.parse)
+    var size: PixelSize?
 
     @Option(name: .shortAndLong, help: ArgumentHelp("File to write: .png, .jpg, .pfm or .npy.", valueName: "file"))
     var output: String

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Basics
 import FrameSources
 import Shards
 
@@ -78,7 +79,7 @@ struct MovieOptions: ParsableArguments {
         ].first { $0.0 }?.1
     }
 
-    func options(swapEyes: Bool, size: Size?) -> FilmOptions {
+    func options(swapEyes: Bool, size: PixelSize?) -> FilmOptions {
         var options = FilmOptions()
         options.packing = packing ?? .auto
         options.swapsEyes = swapEyes

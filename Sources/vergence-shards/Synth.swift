@@ -30,8 +30,8 @@ struct Synth: ParsableCommand {
     @Option(help: ArgumentHelp("How many pairs (or pictures).", valueName: "N"))
     var pairs: Int
 
-    @Option(help: ArgumentHelp("Height and width of a view.", valueName: "HxW"), transform: Size.init(argument:))
-    var size: Size
+    @Option(help: ArgumentHelp("Height and width of a view.", valueName: "HxW"), transform: PixelSize.parse)
+    var size: PixelSize
 
     @Option(help: "Other seeds give other scenes.")
     var seed: UInt64

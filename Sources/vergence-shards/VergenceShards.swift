@@ -67,7 +67,7 @@ struct BadInputs: Error {
 }
 
 enum Console {
-    /// One line on standard error. Control characters (file names may hold them) cannot break the line or the terminal.
+    /// One line on standard error.
     static func complain(_ text: String) { say((Log.style == .json ? "" : "vergence-shards: ") + text, .error) }
 
     /// One line on standard error that is no error.
@@ -78,15 +78,7 @@ enum Console {
     }
 
     /// One line of results on standard output.
-    static func show(_ text: String) { write("\(plain(text))\n", to: STDOUT_FILENO) }
-
-    static func plain(_ text: String) -> String {
-        var clean = ""
-        for scalar in text.unicodeScalars {
-            clean.unicodeScalars.append(scalar.properties.generalCategory == .control ? " " : scalar)
-        }
-        return clean
-    }
+    static func show(_ text: String) { write("\(Log.singleLine(text))\n", to: STDOUT_FILENO) }
 
     static func write(_ text: String, to descriptor: Int32) {
         var text = text

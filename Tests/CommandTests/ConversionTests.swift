@@ -10,8 +10,6 @@ import Testing
 extension CommandTests {
     /// A conversion that is killed, stopped, or runs out of disk is continued by the same command, to the same bytes.
     @Suite(.serialized) struct ConversionTests {
-        static let areLongTestsWanted = ProcessInfo.processInfo.environment["VERGENCE_LONG_TESTS"] == "1"
-
         private static func synth(_ output: String, pairs: Int = 260, _ more: [String] = ["--workers", "2"]) -> [String]
         {
             [
@@ -46,7 +44,7 @@ extension CommandTests {
         }
 
         /// Kills: one behind the first finished shard, the others at random moments, some of them several times in a row.
-        @Test(arguments: [areLongTestsWanted ? 10 : 3]) func killedAndContinued(kills: Int) throws {
+        @Test(arguments: [LongTests.areWanted ? 10 : 3]) func killedAndContinued(kills: Int) throws {
             let folder = TemporaryFolder("conversion")
             let start = monotonicSeconds()
             #expect(try run(folder, Self.synth("whole")).exitCode == 0)
@@ -194,7 +192,7 @@ extension CommandTests {
         }
 
         /// Converts and streams an epoch: memory and open files must not grow with the number of records.
-        @Test(.enabled(if: areLongTestsWanted, "long: set VERGENCE_LONG_TESTS=1"))
+        @Test(.enabled(if: LongTests.areWanted, Comment(rawValue: LongTests.hint)))
         func aHundredThousandRecords() throws {
             let folder = TemporaryFolder("conversion")
             func converted(_ name: String, _ count: Int) throws -> (seconds: Double, peak: Int) {

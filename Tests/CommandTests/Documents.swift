@@ -10,6 +10,8 @@ enum Documents {
         let document: String
         let line: Int
         let text: String
+        /// A whole program in Python instead of a line of shell.
+        var isProgram = false
 
         var place: String { "\(document):\(line)" }
 
@@ -43,18 +45,28 @@ enum Documents {
     }
 
     /// Lines of all blocks that are marked as shell.
-    static func commands() throws -> [Command] { try names().flatMap(commands(of:)) }
+    static func commands() throws -> [Command] { try names().flatMap(commands(of:)).filter { !$0.isProgram } }
 
+    /// Lines of the blocks that are marked as shell, and whole blocks of Python, in the page's order.
     static func commands(of document: String) throws -> [Command] {
         let text = try String(contentsOfFile: root + "/" + document, encoding: .utf8)
         var commands: [Command] = []
         var isInside = false
+        var program: Command?
         var open: (line: Int, text: String)?
         for (number, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
             let trimmed = line.trimmingCharacters(in: .whitespaces)
             if trimmed.hasPrefix("```") {
-                isInside = !isInside && (trimmed == "```sh" || trimmed == "```bash")
+                isInside = !isInside && program == nil && (trimmed == "```sh" || trimmed == "```bash")
+                if let finished = program { commands.append(finished) }
+                program =
+                    trimmed == "```python"
+                    ? Command(document: document, line: number + 2, text: "", isProgram: true) : nil
                 continue
+            }
+            if let begun = program {
+                program = Command(
+                    document: document, line: begun.line, text: begun.text + line + "\n", isProgram: true)
             }
             guard isInside else { continue }
             var code = withoutComment(trimmed)

@@ -2,31 +2,9 @@ import Foundation
 import TestSupport
 import Testing
 
-/// A file system of few megabytes, for tests that run as root.
-final class SmallDisk {
-    let path: String
-
-    init?(below folder: String, megabytes: Int = 1) {
-        path = folder + "/small"
-        guard let mount = ProcessRunner.find("mount"),
-            (try? FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)) != nil,
-            let outcome = try? ProcessRunner.run(
-                mount, ["-t", "tmpfs", "-o", "size=\(megabytes)m", "none", path], in: folder),
-            outcome.exitCode == 0
-        else { return nil }
-    }
-
-    deinit {
-        guard let unmount = ProcessRunner.find("umount") else { return }
-        _ = try? ProcessRunner.run(unmount, [path], in: "/")
-    }
-
-    static let isPossible = SmallDisk(below: TemporaryFolder("mount").path) != nil
-}
-
 extension CommandTests {
     /// A disk that fills up ends the program with the input/output code, and costs nothing that was whole.
-    @Suite(.serialized, .enabled(if: SmallDisk.isPossible, "file systems cannot be mounted here")) struct FullDisk {
+    @Suite(.serialized, .enabled(if: SmallDisk.isPossible, Comment(rawValue: SmallDisk.hint))) struct FullDisk {
         @Test func checkpointStaysWhole() throws {
             let workspace = try Workspace()
             let disk = try #require(SmallDisk(below: workspace.folder.path, megabytes: 2))

@@ -9,7 +9,6 @@ extension CommandTests {
     /// Ranks that are stopped or stuck are named, with what they were doing, while MPI waits for them.
     @Suite(.serialized, .enabled(if: Workspace.mpirun != nil, "mpirun is not installed")) struct Hangs {
         static let workspace = Result { try Workspace(pairs: 44) }
-        static let areLongTestsWanted = ProcessInfo.processInfo.environment["VERGENCE_LONG_TESTS"] == "1"
 
         /// A run on three ranks with a monitor beside it. Whatever happens, nothing is left of it.
         final class Watched {
@@ -103,7 +102,7 @@ extension CommandTests {
                 "stopped", 2, [.backward, .exchange], delays: "backward:300,exchange:300", detector: detector)
         }
 
-        @Test(.enabled(if: areLongTestsWanted, "long: set VERGENCE_LONG_TESTS=1"), arguments: 0..<3)
+        @Test(.enabled(if: LongTests.areWanted, Comment(rawValue: LongTests.hint)), arguments: 0..<3)
         func aStoppedRankIsNamedInEveryPhase(rank: Int) throws {
             // Checkpoints are rank 0's.
             let phases: [RankPhase] = [.read, .forward, .backward, .exchange] + (rank == 0 ? [.checkpoint] : [])

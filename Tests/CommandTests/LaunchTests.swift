@@ -143,6 +143,8 @@ extension CommandTests {
             #expect(workspace.checkpoint("it's stopped") != nil)
             let lines = outcome.errors.split(separator: "\n").filter { $0.contains("go on with: ") }
             #expect(lines.count == 1, "\(outcome.errors)")
+            // Behind all that mpirun has to say.
+            #expect(outcome.errors.split(separator: "\n").last == lines.first, "\(outcome.errors)")
             let command = try #require(lines.first?.split(separator: "go on with: ").last)
             #expect(command.contains("launch -n 3 -- train --run 'it'\\''s stopped' --resume"), "\(command)")
             let resumed = try workspace.shell(
@@ -310,9 +312,7 @@ extension CommandTests {
 
         /// About a minute and a half. Kills at any instant: while ranks start, before the run has a folder, in a step, while a checkpoint
         /// is written, after the last step.
-        @Test(
-            .enabled(if: ProcessInfo.processInfo.environment["VERGENCE_LONG_TESTS"] == "1", "set VERGENCE_LONG_TESTS=1")
-        )
+        @Test(.enabled(if: LongTests.areWanted, Comment(rawValue: LongTests.hint)))
         func thirtyRandomKills() throws {
             var healed = 0
             for round in 0..<30 {

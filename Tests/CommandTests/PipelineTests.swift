@@ -145,6 +145,37 @@ extension CommandTests {
                 #expect(difference <= 1 / 256, "16 bits differ by \(difference) px")
                 #expect(workspace.exists("maps/a_\(eye)_rebuilt.png"))
             }
+            // The two files themselves.
+            let files = ["pair/left/a.png", "pair/right/a.png"]
+            let pairs = ["--checkpoint", Self.best, "--layout", "pairs", "--formats", "pfm"]
+            let two = try workspace.vergence(["predict"] + files + pairs + ["--output", "two-maps"])
+            #expect(two.exitCode == 0 && two.output.hasPrefix("1 picture"), "\(two.errors)")
+            #expect(workspace.bytes("two-maps/a_disparity_left.pfm") == workspace.bytes("maps/a_disparity_left.pfm"))
+            let swapped = try workspace.vergence(
+                ["predict", files[1], files[0], "--swap-eyes"] + pairs + ["--output", "swapped-maps"])
+            #expect(swapped.exitCode == 0, "\(swapped.errors)")
+            #expect(
+                workspace.bytes("swapped-maps/a_disparity_left.pfm") == workspace.bytes("maps/a_disparity_left.pfm"))
+            expectOnlyRefusal(
+                try workspace.vergence(["predict"] + files + pairs + ["--output", "one.png"]), 64, "give a folder")
+            #expect(!workspace.exists("one.png"))
+            // What is said meanwhile can be left out, or read by programs.
+            let quiet = try workspace.vergence(
+                ["predict"] + files + pairs + ["--output", "quiet-maps", "--log", "quiet"])
+            #expect(quiet.exitCode == 0 && quiet.errors.isEmpty, "\(quiet.errors)")
+            let told = try workspace.vergence(
+                "evaluate", "data", "--checkpoint", Self.best, "--baselines", "none", "--log", "json")
+            #expect(told.exitCode == 0 && !told.errors.isEmpty)
+            for line in told.errors.split(separator: "\n") {
+                #expect(try JSONSerialization.jsonObject(with: Data(line.utf8)) is [String: Any], "\(line)")
+            }
+            for (inputs, code, words) in [
+                ([files[0]], Int32(64), "no pairs"), (["pair", "data"], 64, "is a folder"),
+                ([files[0], "nothing.png"], 66, "nothing.png: no such picture"),
+            ] {
+                expectOnlyRefusal(
+                    try workspace.vergence(["predict"] + inputs + pairs + ["--output", "none"]), code, words)
+            }
             // Predictions that were written are worth what the network that made them is worth.
             let own = try workspace.vergence(
                 "evaluate", "data", "--checkpoint", Self.best, "--split", "train", "--record", try key(workspace),

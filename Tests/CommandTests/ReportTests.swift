@@ -17,7 +17,8 @@ extension CommandTests {
             for text in [
                 "<title>Run run</title>", "loss, training and validation", "epe, validation", "Pairs per second",
                 "rank 0 (",
-                "data:image/png;base64,", "root hash", "last.safetensors", "lane-batch", "started at step 0",
+                "From left to right: what the network reads", "data:image/png;base64,", "root hash", "last.safetensors",
+                "lane-batch", "started at step 0",
             ] {
                 #expect(page.contains(text), "\(text)")
             }

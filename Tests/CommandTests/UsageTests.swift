@@ -45,6 +45,13 @@ extension CommandTests {
             expectOnlyRefusal(try workspace.vergence("trian"), 64, "'trian'", "did you mean 'train'", "vergence --help")
             expectOnlyRefusal(
                 try workspace.vergence("debug", "grahp"), 64, "did you mean 'graph'", "vergence debug --help")
+            // With all that belongs to the command behind it.
+            expectOnlyRefusal(
+                try workspace.vergence("trian", "data", "--run", "new"), 64, "unknown command 'trian'",
+                "did you mean 'train'")
+            expectOnlyRefusal(
+                try workspace.shards("covnert", "frames", "x", "--layout", "folders"), 64, "unknown command 'covnert'",
+                "did you mean 'convert'")
             expectOnlyRefusal(try workspace.vergence("train"), 64, "no data")
             expectOnlyRefusal(try workspace.vergence("train", "data", "--resume"), 64, "--run")
             expectOnlyRefusal(try workspace.vergence("predict", "x.png"), 64, "--checkpoint", "vergence predict --help")
@@ -53,6 +60,24 @@ extension CommandTests {
             expectOnlyRefusal(try workspace.shards("synht"), 64, "synht")
             expectOnlyRefusal(try workspace.shards("synth", "x", "--piars", "3"), 64, "--piars", "--pairs")
             expectOnlyRefusal(try workspace.shards("convert", "a", "b", "--layout", "sidebyside"), 64, "side-by-side")
+            expectOnlyRefusal(
+                try workspace.shards("convert", "a", "b", "--layout", "sbs"), 64,
+                "'sbs' is invalid for '--layout', did you mean 'side-by-side'?; choose of side-by-side, top-bottom, ")
+            expectOnlyRefusal(
+                try workspace.shards("convert", "film.mkv", "b", "--layout", "side-by-side"), 66, "film.mkv")
+            try workspace.write("", "film.mkv")
+            expectOnlyRefusal(
+                try workspace.shards("convert", "film.mkv", "b", "--layout", "side-by-side"), 65, "is a film",
+                "--layout movie")
+            // What is misspelt comes before what is missing, and other programs' names are known.
+            expectOnlyRefusal(
+                try workspace.vergence("predict", "data", "--checkpont", "run"), 64, "'--checkpont'", "'--checkpoint'")
+            expectOnlyRefusal(
+                try workspace.vergence("train", "data", "--batch-size", "3"), 64, "'--batch-size'", "'--lane-batch'")
+            expectOnlyRefusal(
+                try workspace.vergence("train", "data", "--learning-rate=3"), 64, "'--learning-rate'", "'--lr'")
+            expectOnlyRefusal(
+                try workspace.vergence("train", "data", "--colour", "blue"), 64, "unknown option '--colour'")
             expectOnlyRefusal(
                 try workspace.shards("synth", "data", "--pairs", "3", "--size", "32x48", "--seed", "1"), 64, "not empty"
             )

@@ -48,6 +48,63 @@ import Testing
         }
     }
 
+    /// A JPEG with an index of as many pictures as there are types behind its first marker.
+    private func multiPicture(_ types: [UInt32], isLittleEndian: Bool) throws -> [UInt8] {
+        func number(_ value: UInt32, _ count: Int) -> [UInt8] {
+            let bytes = (0..<count).map { UInt8(truncatingIfNeeded: value >> UInt32(8 * $0)) }
+            return isLittleEndian ? bytes : bytes.reversed()
+        }
+        var index: [UInt8] = isLittleEndian ? [0x49, 0x49, 0x2A, 0] : [0x4D, 0x4D, 0, 0x2A]
+        // Two entries: 0xB001 the count, 0xB002 the list, which stands behind the 8 + 2 + 24 + 4 bytes of the directory.
+        index += number(8, 4) + number(2, 2)
+        index += number(0xB001, 2) + number(4, 2) + number(1, 4) + number(UInt32(types.count), 4)
+        index += number(0xB002, 2) + number(7, 2) + number(UInt32(16 * types.count), 4) + number(38, 4) + number(0, 4)
+        for type in types { index += number(type | 0x2000_0000, 4) + [UInt8](repeating: 0, count: 12) }
+        let content = [0x4D, 0x50, 0x46, 0] + index
+        let file = try JPEG.encode(PixelArray(zerosOf: 8, 8, 3, .uint8))
+        return Array(file[..<2]) + [0xFF, 0xE2, 0, UInt8(content.count + 2)] + content + file[2...]
+    }
+
+    @Test(arguments: [true, false]) func `two views in one file are refused, a preview is not`(littleEndian: Bool)
+        throws
+    {
+        let stereo = try multiPicture([0x02_0002, 0x02_0002], isLittleEndian: littleEndian)
+        let error = #expect(throws: ImageError.self) { try ImageFile.decode(stereo, path: "a.mpo") }
+        #expect(
+            error?.description.hasPrefix("a.mpo: 2 views in one file (MPO)") == true
+                && error?.description.contains("-MPImage2") == true, "\(error?.description ?? "")")
+        let preview = try multiPicture([0x03_0000, 0x01_0001], isLittleEndian: littleEndian)
+        #expect(try JPEG.decode(preview).height == 8)
+        // Cut and damaged indices are no reason to crash, and not to refuse.
+        for offset in 4..<90 {
+            var damaged = stereo
+            damaged[offset] = 0xFF
+            _ = try? JPEG.decode(damaged)
+            _ = try? JPEG.decode(Array(stereo[..<offset]))
+        }
+    }
+
+    /// A header can claim any size; memory is not taken for it.
+    @Test func sizesAreCheckedBeforeAllocation() throws {
+        let file = try JPEG.encode(picture)
+        let frame = try #require(file.indices.dropLast(9).first { file[$0] == 0xFF && file[$0 + 1] == 0xC0 })
+        func claim(_ height: Int, _ width: Int) -> [UInt8] {
+            var claimed = file
+            for (offset, value) in [(5, height >> 8), (6, height & 255), (7, width >> 8), (8, width & 255)] {
+                claimed[frame + offset] = UInt8(value)
+            }
+            return claimed
+        }
+        func message(_ bytes: [UInt8]) -> String {
+            do throws(CodecError) {
+                _ = try JPEG.decode(bytes)
+                return ""
+            } catch { return error.problem }
+        }
+        #expect(message(claim(60_000, 60_000)).contains("are more than"))
+        #expect(message(claim(9_000, 9_000)).contains("cannot hold 9000x9000 pixels"))
+    }
+
     @Test func whatJPEGCannotHoldIsRefused() {
         #expect(throws: CodecError.self) { try JPEG.encode(noise(2, 2, 3, .uint16)) }
     }

@@ -17,6 +17,7 @@ public func fuzzReader(_ data: UnsafePointer<UInt8>, _ count: Int) -> CInt {
     case "shard": ShardFuzz.shard(bytes)
     case "index": ShardFuzz.index(bytes)
     case "record": ShardFuzz.record(bytes)
+    case "coded": ShardFuzz.coded(bytes)
     case "manifest": ShardFuzz.manifest(bytes)
     case "salvage": ShardFuzz.salvage(bytes)
     case "png": picture { () throws(CodecError) in try PNG.decode(bytes) }

@@ -59,6 +59,23 @@ enum ShardFuzz {
         }
     }
 
+    /// The first three bytes are a shape, the others a payload of coded residuals: every level reads the same, or refuses.
+    static func coded(_ bytes: [UInt8]) {
+        guard bytes.count > 3 else { return }
+        let shape = FieldShape(
+            height: 1 + Int(bytes[0]) % 64, width: 1 + Int(bytes[1]), channels: 1 + Int(bytes[2]) % 4, element: .uint8)
+        let verdicts = FilterEngine.levels.map { level in
+            var target = [UInt8](repeating: 0, count: shape.byteCount)
+            let isWhole = bytes[3...].withUnsafeBytes { payload in
+                target.withUnsafeMutableBytes {
+                    FilterEngine(level: level).invert(.codedResiduals, shape, from: payload, to: $0)
+                }
+            }
+            return isWhole ? target : nil
+        }
+        precondition(verdicts.allSatisfy { $0 == verdicts[0] }, "levels disagree")
+    }
+
     static func manifest(_ bytes: [UInt8]) {
         _ = try? Manifest(decoding: bytes, path: "m")
         let root = bytes.withUnsafeBytes { Hash.xxh128($0) }

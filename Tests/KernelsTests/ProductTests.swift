@@ -44,7 +44,10 @@ import Testing
     }
 
     /// Runs a product; `multiply` gets the C description.
-    private func run(_ item: Case, _ x: Operands, kernels: UnsafePointer<ck_kernels>, way: Int32?) -> [Float] {
+    private func run(
+        _ item: Case, _ x: Operands, kernels: UnsafePointer<ck_kernels>, way: Int32?,
+        ahead: (ck_ahead, ck_ahead) = (ck_ahead(), ck_ahead())
+    ) -> [Float] {
         var (c, panels) = (x.c, x.panels)
         x.a.withUnsafeBufferPointer { a in
             x.b.withUnsafeBufferPointer { b in
@@ -61,7 +64,7 @@ import Testing
                                 b: item.packed ? UnsafePointer(panels) : b, b_panel: item.packed ? 32 * item.depth : 32,
                                 b_depth: item.packed ? 32 : x.stride, c: c, c_row: x.stride,
                                 bias: item.bias ? bias.baseAddress : nil, accumulate: item.accumulate ? 1 : 0,
-                                relu: item.relu ? 1 : 0, ahead: (ck_ahead(), ck_ahead()))
+                                relu: item.relu ? 1 : 0, ahead: ahead)
                             if let way {
                                 ck_product_bf16(way, kernels, &product)
                             } else {
@@ -141,6 +144,36 @@ import Testing
                 y.a = Array(x.a.prefix(rows * item.depth))
                 y.c = Array(x.c.prefix(rows * x.stride))
                 #expect(run(part, y, kernels: kernels, way: nil) == Array(whole.prefix(rows * x.stride)), "\(level)")
+            }
+        }
+    }
+
+    /// Whatever is fetched meanwhile, and however little there is to multiply.
+    @Test func whatIsWantedNextChangesNothing() throws {
+        let next = [Float](repeating: 1, count: 5000)
+        try next.withUnsafeBufferPointer { next in
+            let base = try #require(next.baseAddress)
+            func range(_ stride: Int, _ floats: Int, _ rows: Int) -> ck_ahead {
+                ck_ahead(base: base, stride: stride, floats: floats, rows: rows)
+            }
+            let ranges = [
+                ck_ahead(), range(0, 0, 0), range(0, 0, 3), range(100, 40, 0), range(1, 1, 1), range(100, 40, 50),
+                range(5000, 5000, 1),
+            ]
+            for (rows, columns, depth) in [(0, 64, 8), (3, 0, 8), (5, 70, 0), (1, 1, 1), (29, 70, 200), (12, 128, 129)]
+            {
+                let item = Case(rows: rows, columns: columns, depth: depth, accumulate: true)
+                let x = operands(item)
+                for level in InstructionLevel.supported {
+                    let kernels = try #require(ck_kernels_for(Int32(level.rawValue)))
+                    let plain = run(item, x, kernels: kernels, way: nil)
+                    for first in ranges {
+                        for second in ranges {
+                            let found = run(item, x, kernels: kernels, way: nil, ahead: (first, second))
+                            #expect(found == plain, "\(item) at \(level)")
+                        }
+                    }
+                }
             }
         }
     }

@@ -137,7 +137,7 @@ import Testing
         #expect(abs(mean { drawn[$0] * drawn[$0] } - 1) < 0.01)
         // A normal one has 3; a sum of four uniform ones 2.7.
         #expect(abs(mean { drawn[$0] * drawn[$0] * drawn[$0] * drawn[$0] } - 2.7) < 0.06)
-        for lag in [1, 2, 3, 48, 1008] {
+        for lag in [1, 2, 3, 16, 32, 48, 64, 1008] {
             let correlation =
                 (0..<(drawn.count - lag)).reduce(0.0) { $0 + drawn[$1] * drawn[$1 + lag] } / Double(drawn.count - lag)
             #expect(abs(correlation) < 0.01, "lag \(lag): \(correlation)")
@@ -215,16 +215,65 @@ import Testing
             let bytes: [UInt8] = (0..<768).map { UInt8(truncatingIfNeeded: $0 * 37 + $0 / 256) }
             var fast = [Float](repeating: 0, count: bytes.count)
             fast.withUnsafeMutableBufferPointer { target in
-                bytes.withUnsafeBytes { source in
-                    table.values.withUnsafeBufferPointer {
-                        PictureColours.expand(source, channels: 3, table: $0, into: target)
-                    }
+                bytes.withUnsafeBytes {
+                    PictureColours.expand(
+                        $0, .init(height: 1, width: 256, channels: 3, stride: 768), isMirrored: false,
+                        table: table.values, change: .init(), into: target)
                 }
                 ColourChange.apply(table.rest, to: target, noiseKey: 0)
             }
             var slow = bytes.map { Float($0) / 255 }
             slow.withUnsafeMutableBufferPointer { change.apply(to: $0, noiseKey: 0) }
             #expect(zip(fast, slow).allSatisfy { abs($0 - $1) < 1e-6 })
+        }
+    }
+
+    /// The way of training, row by row, against the one of floats, which the tests above hold to the definitions.
+    @Test(arguments: [1, 3]) func `rows of bytes change as whole pictures of floats do`(channels: Int) throws {
+        let options = [
+            "", "brightness=0.3,gamma=0.2", "contrast=0.4", "contrast=0.4,brightness=0.3,gamma=0.2", "noise=0.1",
+            "channel-gain=0.3", "permute-channels=1", "saturation=0.5", "hue=0.4", "permute-channels=1,noise=0.05",
+            "brightness=0.2,contrast=0.3,gamma=0.1,saturation=0.4,hue=0.1,channel-gain=0.2,permute-channels=1,noise=0.05",
+        ]
+        // A cut of 7 by `width` out of rows that are 5 pixels longer.
+        for (number, (text, width)) in options.flatMap({ text in [1, 15, 16, 49, 400].map { (text, $0) } }).enumerated()
+        {
+            let settings = try AugmentationOptions(text: text, place: "test").settings(crop: .none)
+            let change = ColourChange(settings, CounterRandom(UInt64(number), "rows"))
+            let (height, isMirrored, stride) = (7, number % 2 == 1, (width + 5) * channels)
+            let random = CounterRandom(UInt64(number), "bytes")
+            let bytes = (0..<(height * stride)).map { UInt8(truncatingIfNeeded: random.bits(UInt64($0))) }
+            let layout = PictureColours.Layout(height: height, width: width, channels: channels, stride: stride)
+            var wanted: [Float] = []
+            for y in 0..<height {
+                for x in 0..<width {
+                    let column = isMirrored ? width - 1 - x : x
+                    for k in 0..<3 {
+                        wanted.append(Float(bytes[y * stride + column * channels + (channels == 3 ? k : 0)]) / 255)
+                    }
+                }
+            }
+            wanted.withUnsafeMutableBufferPointer { change.apply(to: $0, noiseKey: 9) }
+            var first: [Float]?
+            for level in FilterEngine.levels {
+                var found = [Float](repeating: -1, count: wanted.count)
+                bytes.withUnsafeBytes { rows in
+                    let table = change.table { PictureColours.meanGray(rows, layout, table: $0, level: level) }
+                    var rest = table?.rest ?? change.rest
+                    rest.noiseKey = 9
+                    #expect(rest.contrast == 1)
+                    found.withUnsafeMutableBufferPointer {
+                        PictureColours.expand(
+                            rows, layout, isMirrored: isMirrored, table: table?.values, change: rest, into: $0,
+                            level: level)
+                    }
+                }
+                let worst = zip(found, wanted).map { abs($0 - $1) }.max() ?? 0
+                #expect(worst < 4e-6, "'\(text)', width \(width), level \(level): \(worst)")
+                first = first ?? found
+                #expect(
+                    found.map(\.bitPattern) == first?.map(\.bitPattern), "'\(text)', width \(width), level \(level)")
+            }
         }
     }
 

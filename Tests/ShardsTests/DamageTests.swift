@@ -7,11 +7,9 @@ import Testing
 
 /// Random damage to every file of a data set: always noticed, never a crash, and nothing is lost that was not touched.
 @Suite struct DamageTests {
-    static let areLongTestsWanted = ProcessInfo.processInfo.environment["VERGENCE_LONG_TESTS"] == "1"
-
     @Test func `four hundred kinds of damage`() throws { try damage(count: 400, seed: 71) }
 
-    @Test(.enabled(if: areLongTestsWanted, "long: set VERGENCE_LONG_TESTS=1"))
+    @Test(.enabled(if: LongTests.areWanted, Comment(rawValue: LongTests.hint)))
     func `ten thousand kinds of damage`() throws { try damage(count: 10_000, seed: 72) }
 
     private func damage(count: Int, seed: UInt64) throws {

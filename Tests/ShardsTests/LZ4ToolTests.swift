@@ -51,12 +51,10 @@ struct LZ4ToolTests {
             try decoder.load(shard, number)
             var at = offset + headerByteCount
             for field in decoder.fields {
-                let shape = FieldShape(
-                    height: field.height, width: field.width, channels: field.channels, element: field.element)
                 if field.filter == .none {
                     #expect(Array(decoded[at..<(at + field.byteCount)]) == records[number][field.name]?.bytes)
                 }
-                at += shape.payloadByteCount(field.filter)
+                at += field.payloadByteCount
             }
             #expect(at == offset + entry.decodedByteCount)
             offset += entry.decodedByteCount

@@ -1,5 +1,6 @@
 import Foundation
 import Kernels
+import Telemetry
 import Training
 
 /// Kinds of operations below the machine's limits, as SVG on a light ground: operations per byte against operations per
@@ -152,7 +153,7 @@ struct RooflinePicture {
     private func circle(_ dot: Dot) -> String {
         let color = dot.isProduct ? Self.colors.products : Self.colors.rest
         return "<circle cx=\"\(Self.number(dot.x))\" cy=\"\(Self.number(dot.y))\" r=\"\(Self.number(dot.radius))\" "
-            + "fill=\"\(color)\" fill-opacity=\"0.55\" stroke=\"\(color)\"><title>\(Self.escaped(dot.name)): "
+            + "fill=\"\(color)\" fill-opacity=\"0.55\" stroke=\"\(color)\"><title>\(HTML.escaped(dot.name)): "
             + "\(BenchText.percent(dot.share))</title></circle>"
     }
 
@@ -275,22 +276,6 @@ struct RooflinePicture {
 
     private func text(_ x: Double, _ y: Double, _ content: String, _ style: String = "") -> String {
         "<text x=\"\(Self.number(x))\" y=\"\(Self.number(y))\"\(style.isEmpty ? "" : " " + style)>"
-            + Self.escaped(content) + "</text>"
-    }
-
-    /// Text as XML holds it; control characters have no place in it.
-    static func escaped(_ text: String) -> String {
-        var result = ""
-        for character in text.unicodeScalars {
-            switch character {
-            case "&": result += "&amp;"
-            case "<": result += "&lt;"
-            case ">": result += "&gt;"
-            case "\"": result += "&quot;"
-            case _ where character.properties.generalCategory == .control: result += " "
-            default: result.unicodeScalars.append(character)
-            }
-        }
-        return result
+            + HTML.escaped(content) + "</text>"
     }
 }

@@ -16,7 +16,7 @@ struct RunReport {
 
     private func one(_ run: RunSummary, _ page: inout ReportPage) throws {
         page.tiles(tiles(run))
-        page.heading("Curves")
+        page.heading("Curves over steps")
         var charts = run.losses.enumerated().map { index, loss in
             LineChart(
                 "\(loss), training and validation",
@@ -90,7 +90,9 @@ struct RunReport {
         let all = run.samples
         guard !all.isEmpty else { return }
         page.heading("Samples")
-        page.paragraph("The same validation records every time; see the documentation for what stands in a row.")
+        page.paragraph(
+            "The same validation records every time. From left to right: what the network reads; of each kind of map the "
+                + "truth, where records have it, and the network's (red is near); the rebuilt view and its error.")
         let count = min(Self.pictureLimit, all.count)
         let chosen = (0..<count).map { count == 1 ? all.count - 1 : $0 * (all.count - 1) / (count - 1) }
         for index in chosen { page.picture("epoch \(all[index].epoch)", png: try Files.read(all[index].path)) }
@@ -104,7 +106,7 @@ struct RunReport {
                 [run.name, "\(run.lastStep)", run.medianRate.map(number) ?? "", ProgressFormat.duration(run.seconds)]
                     + measured.map { name in run.last(run.epochs, name).map(number) ?? "" }
             })
-        page.heading("Curves")
+        page.heading("Curves over steps")
         func chart(_ title: String, isFromZero: Bool = false, _ line: (RunSummary, Int) -> LineChart.Line) -> LineChart
         {
             LineChart(title, runs.enumerated().map { line($1, $0) }, isFromZero: isFromZero)

@@ -1,4 +1,5 @@
 import Foundation
+import Telemetry
 import Training
 
 /// Efficiency by the number of ranks, as SVG on a light ground: a colour for each network, whole lines where lanes
@@ -110,6 +111,6 @@ struct ScalePicture {
 
     private func text(_ x: Double, _ y: Double, _ content: String, _ style: String = "") -> String {
         "<text x=\"\(number(x))\" y=\"\(number(y))\"\(style.isEmpty ? "" : " " + style)>"
-            + RooflinePicture.escaped(content) + "</text>"
+            + HTML.escaped(content) + "</text>"
     }
 }

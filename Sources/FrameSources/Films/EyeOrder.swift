@@ -41,6 +41,14 @@ struct EyeOrder: Equatable {
             + "\(share) % of it is positive; look at a frame (vergence-shards show), and give --swap-eyes or leave it out"
     }
 
+    /// What to say of few pairs that lie behind infinity altogether, as no rig of parallel cameras has them, with what is low
+    /// farther than what is high.
+    var negativeWarning: String? {
+        guard negative >= 50, 50 * positive <= negative, shrinking > growing else { return nil }
+        return "the eyes look exchanged: all disparities are negative, and shrink downwards; look at a pair, "
+            + "and give --swap-eyes or leave it out"
+    }
+
     private struct Match {
         let disparity: Int
         let row: Int

@@ -65,7 +65,7 @@ struct PackingDecision: Equatable {
                 throw ImageError(
                     path: film.path,
                     "its label says \(labelled.rawValue), but it looks like a 2D film (\(vote.summary))",
-                    remedy: "give a stereo film, or --packing if it is one")
+                    remedy: flatRemedy)
             } else {
                 arrangement = labelled
                 reason = "from its label"
@@ -91,6 +91,18 @@ struct PackingDecision: Equatable {
         } else {
             isRightFirst = labelledOrder ?? false
         }
+        if let isHalf = given.packing.isHalf, !self.shape.isPlausible {
+            let other = shape(arrangement, isHalf: !isHalf)
+            if other.isPlausible {
+                let (found, usual) = (
+                    self.shape.squareSize(height: self.shape.height, width: self.shape.width),
+                    other.squareSize(height: other.height, width: other.width)
+                )
+                warnings.append(
+                    "\(given.packing.rawValue) gives views of \(found.width)x\(found.height), no picture's shape, "
+                        + "\(isHalf ? "full" : "half") ones would have \(usual.width)x\(usual.height); check --packing")
+            }
+        }
         if self.shape.ignoresPixelAspect {
             warnings.append(
                 "its pixel aspect of \(Self.rounded(film.pixelAspect)) gives views no usual shape and is left alone; "
@@ -108,11 +120,14 @@ struct PackingDecision: Equatable {
         (film.width == 1920 && film.height == 2205) || (film.width == 1280 && film.height == 1470)
     }
 
+    private static let flatRemedy =
+        "give a stereo film, or --packing if it is one; 2D films are for networks that read one picture (deep3d)"
+
     /// Without a word about its packing.
     private static func unlabelled(
         _ film: FilmInfo, label: StereoLabel?, vote: PackingVote, shape: (Arrangement) -> ViewShape
     ) throws(ImageError) -> (Arrangement, String) {
-        let remedy = "give a stereo film, or --packing if it is one"
+        let remedy = flatRemedy
         switch label?.kind {
         case .anaglyph?:
             throw ImageError(

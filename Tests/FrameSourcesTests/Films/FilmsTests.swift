@@ -80,9 +80,22 @@ import Testing
             ("hsbs", "[l][r]hstack,scale=336:192,setsar=1", "left_right"),
             ("htab", "[l][r]vstack,scale=336:192,setsar=1", "top_bottom"),
         ] {
-            let loaded = try load(try clips.stereo(name + ".mkv", graph, label: label))
+            let path = try clips.stereo(name + ".mkv", graph, label: label)
+            let loaded = try load(path)
             #expect(loaded.records.count == 20)
             #expect(loaded.notes.first?.contains("half") == true, "\(loaded.notes)")
+            // Called full, it is what was asked for, and said.
+            let full = try load(
+                path,
+                .every {
+                    $0.packing = name == "hsbs" ? .fullSideBySide : .fullTopBottom
+                    $0.keepsAll = true
+                })
+            #expect(
+                full.notes.contains {
+                    $0.contains("no picture's shape, half ones would have 336x192; check --packing")
+                },
+                "\(full.notes)")
             for (record, pixels) in zip(loaded.records, left) {
                 let view = try #require(record[FieldName.left])
                 #expect(view.height == 192 && view.width == 336)
