@@ -65,7 +65,7 @@ struct PackingDecision: Equatable {
                 throw ImageError(
                     path: film.path,
                     "its label says \(labelled.rawValue), but it looks like a 2D film (\(vote.summary))",
-                    remedy: flatRemedy)
+                    remedy: Self.flatRemedy)
             } else {
                 arrangement = labelled
                 reason = "from its label"
