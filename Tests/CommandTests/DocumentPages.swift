@@ -181,7 +181,8 @@ struct DocumentPage: Sendable, CustomTestStringConvertible {
             "a Slurm account; Tests/Cluster/slurm submits it to a Slurm of its own"),
         LeftOut("docs/tutorial.md", "launch/demo", "minutes; needs apt-get where packages are missing"),
         LeftOut("docs/tutorial.md", "tensorboard --logdir runs", tensorboard),
-        LeftOut("docs/baselines.md", "Tests/Peers/matchers kitti2012", pypi),
+        LeftOut("docs/baselines.md", "Tests/Peers/matchers --kitti kitti2012 --all", pypi),
+        LeftOut("docs/baselines.md", "Tests/Peers/matchers --kitti kitti2012 --films frames --train runs", pypi),
         LeftOut("docs/data.md", "Tests/Peers/loaders FOLDER --json figures.json", pypi),
         LeftOut("docs/data.md", "Tests/Fuzz/run shard 60", "minutes: builds with sanitizers"),
         LeftOut("docs/export.md", "Tests/Peers/readers --prepare", pypi),
@@ -193,10 +194,7 @@ struct DocumentPage: Sendable, CustomTestStringConvertible {
             "docs/wnet-plus.md",
             "Tests/Ablation/run --data kitti --set width=16,levels=48 --seeds 1 "
                 + "--only wnet,wnet:range=positive,wnet-plus:range=positive --keep runs", "an hour of training"),
-        LeftOut(
-            "docs/wnet-plus.md",
-            "Tests/Peers/matchers kitti2012 --every 5 --checkpoint wnet-plus=runs/2-wnet-plus/checkpoints/last.safetensors",
-            pypi),
+        LeftOut("docs/wnet-plus.md", "Tests/Peers/matchers --kitti kitti2012 --train runs", pypi),
     ]
 
     private static let pypi = "packages from PyPI"

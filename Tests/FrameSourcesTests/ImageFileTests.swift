@@ -86,7 +86,8 @@ import Testing
 
     /// A header can claim any size; memory is not taken for it.
     @Test func sizesAreCheckedBeforeAllocation() throws {
-        let file = try JPEG.encode(picture)
+        let file = try JPEG.encode(PixelArray(zerosOf: 8, 8, 3, .uint8))
+        try #require(file.count < 1_200)
         let frame = try #require(file.indices.dropLast(9).first { file[$0] == 0xFF && file[$0 + 1] == 0xC0 })
         func claim(_ height: Int, _ width: Int) -> [UInt8] {
             var claimed = file
