@@ -56,13 +56,13 @@ enum LaunchFindings {
     private static func singletons(_ facts: [RankFacts]) -> [Finding] {
         guard facts.count == 1, let alone = facts.first, alone.launch.worldSize == 1 else { return [] }
         let launch = alone.launch
-        let mpirun = launch.library.isEmpty ? "the mpirun of this MPI" : "the mpirun of \(launch.library)"
+        let mpirun = launch.mpiLibrary.isEmpty ? "the mpirun of this MPI" : "the mpirun of \(launch.mpiLibrary)"
         if let count = launch.launcherWorldSize, count > 1 {
             let launcher = launch.launcher.isEmpty ? "the launcher" : launch.launcher
             return [
                 .init(
                     .singletons, .error, of: facts,
-                    "\(launcher) started \(count) processes, but each of them is rank 0 of 1 to \(launch.library)"
+                    "\(launcher) started \(count) processes, but each of them is rank 0 of 1 to \(launch.mpiLibrary)"
                         + " (\(alone.host))",
                     remedy: "start them with \(mpirun), or srun --mpi=pmix")
             ]
@@ -106,13 +106,13 @@ enum LaunchFindings {
     }
 
     private static func versions(_ facts: [RankFacts], _ first: RankFacts) -> [Finding] {
-        let others = facts.filter { $0.launch.library != first.launch.library }
+        let others = facts.filter { $0.launch.mpiLibrary != first.launch.mpiLibrary }
         if let other = others.first {
             return [
                 .init(
                     .differentVersionsOfMPI, .error, of: others,
                     "\(Whom.text(others)) and \(Whom.text([first])) have different MPI libraries: "
-                        + "\(other.launch.library) and \(first.launch.library)",
+                        + "\(other.launch.mpiLibrary) and \(first.launch.mpiLibrary)",
                     remedy: "install one version on all hosts, or set LD_LIBRARY_PATH to it (mpirun -x)")
             ]
         }
@@ -125,7 +125,7 @@ enum LaunchFindings {
                 .init(
                     .differentVersionsOfMPI, .error, of: strange,
                     "the mpirun that started \(Whom.text(strange)) has \(theirs), the program has \(ours) "
-                        + "(\(one.launch.library))",
+                        + "(\(one.launch.mpiLibrary))",
                     remedy:
                         "use the mpirun of the MPI that the program is linked to (PATH, LD_LIBRARY_PATH, mpirun --prefix)"
                 )
@@ -140,15 +140,15 @@ enum LaunchFindings {
             ]
         }
         // `mpirun (Open MPI) 4.1.4` and `Open MPI v4.1.4`.
-        let version = first.launch.library.split(separator: " ").last.map { $0.drop { $0 == "v" } } ?? ""
-        guard !version.isEmpty, first.launch.library.hasPrefix("Open MPI"),
+        let version = first.launch.mpiLibrary.split(separator: " ").last.map { $0.drop { $0 == "v" } } ?? ""
+        guard !version.isEmpty, first.launch.mpiLibrary.hasPrefix("Open MPI"),
             !(mpirun.contains("Open MPI") && mpirun.hasSuffix(version))
         else { return [] }
         return [
             .init(
                 .differentVersionsOfMPI, .warning, of: [first],
-                "the mpirun on the PATH of \(first.host) is '\(mpirun)', the program is linked to \(first.launch.library)",
-                remedy: "put the mpirun of \(first.launch.library) first on the PATH")
+                "the mpirun on the PATH of \(first.host) is '\(mpirun)', the program is linked to \(first.launch.mpiLibrary)",
+                remedy: "put the mpirun of \(first.launch.mpiLibrary) first on the PATH")
         ]
     }
 }

@@ -15,7 +15,7 @@ public enum LaunchFacts {
         launch.worldSize = worldSize
         launch.launcherWorldSize = launcherWorldSize
         launch.unrelatedTasks = unrelatedTasks
-        launch.library = library
+        launch.mpiLibrary = library
         launch.launcher = launcher(environment)
         launch.isBound = environment["OMPI_MCA_orte_bound_at_launch"] != nil
         if isUnderLauncher {

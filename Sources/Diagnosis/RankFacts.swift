@@ -50,7 +50,7 @@ public struct RankFacts: Codable, Sendable, Equatable {
         /// counted without a launcher only.
         public var twins = 0
         /// The MPI library, such as `Open MPI v4.1.4`.
-        public var library = ""
+        public var mpiLibrary = ""
         /// File name of the run-time library that the program has loaded, and the one that its mpirun has.
         public var runtime: String?
         public var launcherRuntime: String?

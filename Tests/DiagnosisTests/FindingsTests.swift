@@ -16,7 +16,7 @@ import Testing
             facts.launch.worldSize = ranks
             facts.launch.launcherWorldSize = ranks
             facts.launch.launcher = "mpirun"
-            facts.launch.library = "Open MPI v4.1.4"
+            facts.launch.mpiLibrary = "Open MPI v4.1.4"
             facts.launch.runtime = "libopen-rte.so.40.30.2"
             facts.launch.launcherRuntime = "libopen-rte.so.40.30.2"
             facts.program.version = "0.1.0"
@@ -119,7 +119,7 @@ import Testing
     }
 
     @Test func differentVersionsOfMPI() {
-        let libraries = found { $0[2].launch.library = "Open MPI v4.0.3" }
+        let libraries = found { $0[2].launch.mpiLibrary = "Open MPI v4.0.3" }
         expect(libraries, .differentVersionsOfMPI, ranks: [2], "rank 2 (b)", "v4.0.3", "v4.1.4")
         let launcher = found { facts in
             for rank in facts.indices { facts[rank].launch.launcherRuntime = "libopen-rte.so.40.20.3" }
