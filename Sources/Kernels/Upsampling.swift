@@ -84,8 +84,6 @@ public struct UpsampleShape: Sendable {
     var output: Shape { [batch, height * scale, width * scale, outputChannels] }
     /// Whether all weights together take a small part of a second-level cache.
     var isSmall: Bool { scale * packedRow <= 1 << 16 }
-    /// Whether they take several such caches: read once for each band, they would cost more time than the products.
-    var isLarge: Bool { scale * packedRow >= 1 << 19 }
 }
 
 /// What upsampled terms are added to: some channels of a picture, which a normalisation and a dropout of the whole picture
@@ -127,12 +125,8 @@ public struct UpsampleSum {
         self.output = output
         shapes = terms.map(\.shape)
         hasBias = terms.contains { $0.bias != nil }
-        for shape in shapes {
-            precondition(shape.output == output.shape, "\(shape.output) in a sum of \(output.shape)")
-        }
-        if let base {
-            precondition(base.slice.shape == output.shape, "\(base.slice.shape) in a sum of \(output.shape)")
-        }
+        for shape in shapes { precondition(shape.output == output.shape, "\(shape.output) in a sum of \(output.shape)") }
+        if let base { precondition(base.slice.shape == output.shape, "\(base.slice.shape) in a sum of \(output.shape)") }
         let largest = shapes.reduce(1) { max($0, $1.scale) }
         let rowFloats = max(1, output.shape[2] * output.shape[3])
         let rows = max(largest, (3 << 17) / rowFloats / largest * largest)
@@ -141,12 +135,6 @@ public struct UpsampleSum {
     }
 
     var bands: Int { ceilDivide(output.shape[1], bandRows) }
-
-    /// Terms that are added band by band: those before the first with large weights.
-    var termsInBands: Int {
-        guard shapes.count > 1 || base != nil else { return shapes.count }
-        return shapes.firstIndex { $0.isLarge } ?? shapes.count
-    }
 
     /// Rows are numbered over all pictures.
     func outputRow(_ row: Int) -> UnsafeMutablePointer<Float> { output.base + row * output.shape[2] * output.shape[3] }
@@ -182,7 +170,6 @@ extension KernelContext {
 
     public func upsampleSum(_ sum: UpsampleSum, packed biasRow: UnsafePointer<Float>) {
         let height = sum.output.shape[1]
-        let inBands = sum.termsInBands
         pool.forEachChunk(sum.output.shape[0] * sum.bands) { chunk, _ in
             let picture = chunk / sum.bands * height
             let first = chunk % sum.bands * sum.bandRows
@@ -190,7 +177,7 @@ extension KernelContext {
             let isInterleaved = sum.shapes[0].isSmall
             if !isInterleaved { placeBase(sum, rows: band) }
             var packed = biasRow + roundUp(sum.shapes[0].run, to: 16)
-            for (term, shape) in sum.shapes[..<inBands].enumerated() {
+            for (term, shape) in sum.shapes.enumerated() {
                 let small = (band.lowerBound / shape.scale)..<(band.upperBound / shape.scale)
                 if term == 0 && isInterleaved {
                     addByRows(sum, small, packed: packed, biasRow: biasRow)
@@ -198,32 +185,6 @@ extension KernelContext {
                     addByKernelRows(sum, term: term, small, packed: packed, biasRow: biasRow)
                 }
                 packed += roundUp(shape.scale * shape.packedRow, to: 16)
-            }
-        }
-        var packed = biasRow + roundUp(sum.shapes[0].run, to: 16)
-        for (term, shape) in sum.shapes.enumerated() {
-            if term >= inBands { addAlone(sum, term: term, packed: packed, biasRow: biasRow) }
-            packed += roundUp(shape.scale * shape.packedRow, to: 16)
-        }
-    }
-
-    /// One term with large weights, over all pictures: each kernel row's weights meet all small rows while they are in cache,
-    /// and the output, which is not, is fetched a row ahead.
-    private func addAlone(
-        _ sum: UpsampleSum, term: Int, packed: UnsafePointer<Float>, biasRow: UnsafePointer<Float>
-    ) {
-        let shape = sum.shapes[term]
-        // Neighbouring chunks, which one thread takes, share the weights.
-        pool.forEachChunk(shape.scale * shape.batch) { chunk, _ in
-            let (kernelRow, picture) = (chunk / shape.batch, chunk % shape.batch)
-            let last = (picture + 1) * shape.height
-            for row in (picture * shape.height)..<last {
-                let big = row * shape.scale + kernelRow
-                var product = sum.product(term: term, row: big, packed: packed, biasRow: biasRow)
-                if row + 1 < last && product.accumulate == 1 {
-                    product.ahead.0 = ck_ahead(sum.outputRow(big + shape.scale), count: shape.width * shape.run)
-                }
-                multiply(&product)
             }
         }
     }
