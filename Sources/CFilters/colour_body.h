@@ -3,9 +3,12 @@
 
 #define CF_SELECT(mask, a, b) ((vf16)(((mask) & (__typeof__(mask))(a)) | (~(mask) & (__typeof__(mask))(b))))
 #define CF_ALL(x) ((vf16){0} + (x))
+// One instruction each; the compiler's own functions also ask for NaN.
+#define CF_LEAST(a, b) CF_SELECT((a) < (b), a, b)
+#define CF_MOST(a, b) CF_SELECT((a) > (b), a, b)
 
 static inline CF_INLINE vf16 CF(clip)(vf16 v) {
-    return __builtin_elementwise_min(__builtin_elementwise_max(v, CF_ALL(0.0f)), CF_ALL(1.0f));
+    return CF_LEAST(CF_MOST(v, CF_ALL(0.0f)), CF_ALL(1.0f));
 }
 
 static inline CF_INLINE vf16 CF(gray)(vf16 r, vf16 g, vf16 b) { return 0.299f * r + 0.587f * g + 0.114f * b; }
@@ -51,14 +54,17 @@ static double CF(gray_sum)(const float *values, size_t pixels) {
         }
         for (int k = 0; k < 16; ++k) sum += part[k];
     }
-    for (; i < pixels; ++i) sum += 0.299f * values[3 * i] + 0.587f * values[3 * i + 1] + 0.114f * values[3 * i + 2];
+    for (; i < pixels; ++i) {
+        const float *pixel = values + 3 * i;
+        sum += 0.299f * pixel[0] + 0.587f * pixel[1] + 0.114f * pixel[2];
+    }
     return sum;
 }
 
 // Adds noise to `count` values, of which the first has the number `first`, a multiple of 64. Four bytes of a hash, of
 // mean 255 / 2 and variance (256² - 1) / 12 each, give four values: the rows of a Hadamard matrix times them, which have
 // one variance, no correlation with each other, and are nearly normal, within 3.46 deviations.
-// Source of the hash: C. Wellons, "lowbias32".
+// **Source:** hash: C. Wellons, "lowbias32".
 static void CF(noise)(const cf_colour *c, float *values, size_t count, size_t first) {
     const vu16 lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     const float scale = c->noise * 6.765874e-3f;
@@ -99,8 +105,8 @@ static inline CF_INLINE void CF(mix_block)(const cf_colour *c, vf16 p[3]) {
         for (int k = 0; k < 3; ++k) p[k] = CF(clip)(gray + c->saturation * (p[k] - gray));
     }
     if (c->turn != 0) {
-        vf16 most = __builtin_elementwise_max(p[0], __builtin_elementwise_max(p[1], p[2]));
-        vf16 least = __builtin_elementwise_min(p[0], __builtin_elementwise_min(p[1], p[2]));
+        vf16 most = CF_MOST(p[1], p[2]), least = CF_LEAST(p[1], p[2]);
+        most = CF_MOST(p[0], most), least = CF_LEAST(p[0], least);
         // The hue in sixths of the circle, times the chroma, so that nothing is divided. Grays have none.
         vf16 chroma = most - least, circle = 6.0f * chroma;
         vf16 hue = 4.0f * chroma + (p[0] - p[1]);
@@ -114,14 +120,18 @@ static inline CF_INLINE void CF(mix_block)(const cf_colour *c, vf16 p[3]) {
             2.0f * chroma - __builtin_elementwise_abs(hue - 2.0f * chroma),
             2.0f * chroma - __builtin_elementwise_abs(hue - 4.0f * chroma),
         };
-        for (int k = 0; k < 3; ++k)
-            p[k] = __builtin_elementwise_min(least + __builtin_elementwise_max(part[k], CF_ALL(0.0f)), most);
+        for (int k = 0; k < 3; ++k) {
+            part[k] = least + CF_MOST(part[k], CF_ALL(0.0f));
+            p[k] = CF_LEAST(part[k], most);
+        }
     }
     for (int k = 0; k < 3; ++k) {
         if (c->gain[k] != 1) p[k] = CF(clip)(p[k] * c->gain[k]);
     }
-    vf16 q[3] = {p[c->order[0]], p[c->order[1]], p[c->order[2]]};
-    for (int k = 0; k < 3; ++k) p[k] = q[k];
+    if (c->order[0] != 0 || c->order[1] != 1 || c->order[2] != 2) {
+        vf16 q[3] = {p[c->order[0]], p[c->order[1]], p[c->order[2]]};
+        for (int k = 0; k < 3; ++k) p[k] = q[k];
+    }
 }
 
 static int CF(mixes)(const cf_colour *c) {
@@ -345,3 +355,5 @@ static const cf_table CF(table) = {
 
 #undef CF_SELECT
 #undef CF_ALL
+#undef CF_LEAST
+#undef CF_MOST
