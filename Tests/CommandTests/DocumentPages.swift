@@ -183,7 +183,7 @@ struct DocumentPage: Sendable, CustomTestStringConvertible {
         LeftOut("docs/tutorial.md", "tensorboard --logdir runs", tensorboard),
         LeftOut("docs/baselines.md", "Tests/Peers/matchers --kitti kitti2012 --all", pypi),
         LeftOut("docs/baselines.md", "Tests/Peers/matchers --kitti kitti2012 --films frames --train runs", pypi),
-        LeftOut("docs/data.md", "Tests/Peers/loaders FOLDER --json figures.json", pypi),
+        LeftOut("docs/data.md", "Tests/Peers/loaders FOLDER --only readers --rounds 5 --json figures.json", pypi),
         LeftOut("docs/data.md", "Tests/Fuzz/run shard 60", "minutes: builds with sanitizers"),
         LeftOut("docs/export.md", "Tests/Peers/readers --prepare", pypi),
         LeftOut("docs/export.md", "Tests/Peers/readers", pypi + "; ExportTests has each of its readers"),
