@@ -115,7 +115,7 @@ struct DocumentPage: Sendable, CustomTestStringConvertible {
                 ("--pairs 800", "--pairs 24"), ("--pairs 400", "--pairs 24"), ("--set fc=128", "--set fc=16"),
                 ("--set width=16", "--set width=4"), ("--lane-batch 8", "--lane-batch 2"),
                 ("--lane-batch 4", "--lane-batch 1"), ("--steps 765", "--steps 2"), ("--steps 135", "--steps 2"),
-                ("--steps 44", "--steps 2"), ("--steps 90", "--steps 2"), ("--steps 45", "--steps 2"),
+                ("--steps 44", "--steps 2"), ("--steps 720", "--steps 2"), ("--steps 270", "--steps 2"),
                 ("--steps 1200", "--steps 2"), ("hidden=256", "hidden=16"), ("growth=16", "growth=4"),
                 ("width=256", "width=32"), ("64x96", "32x64"), ("input-height=64", "input-height=32"),
                 ("input-width=96", "input-width=64"),
