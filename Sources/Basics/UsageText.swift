@@ -15,6 +15,24 @@ public enum UsageText {
         return nil
     }
 
+    /// Joins options and negative numbers behind them, `--lr -1` to `--lr=-1`: a parser that takes the number for an option
+    /// says that a value is missing, where the number is what is wrong.
+    public static func joiningNegativeNumbers(_ arguments: some Sequence<String>) -> [String] {
+        var result: [String] = []
+        var isOver = false
+        for argument in arguments {
+            if argument == "--" { isOver = true }
+            if !isOver, argument.hasPrefix("-"), Double(argument) != nil, let last = result.last, last.hasPrefix("--"),
+                !last.contains("=")
+            {
+                result[result.count - 1] = "\(last)=\(argument)"
+            } else {
+                result.append(argument)
+            }
+        }
+        return result
+    }
+
     private static func meant(_ name: String, _ known: [String]) -> String {
         if let other = synonyms[name]?.first(where: known.contains) { return ", did you mean '--\(other)'?" }
         let near = suggestion(for: name, among: known)

@@ -89,7 +89,9 @@ struct PredictCommand: ParsableCommand {
         let predictor = try Predictor(
             network.load(), size: size.map { ($0.height, $0.width) }, averagesMirrored: flip, kernels: machine.kernels()
         )
+        if !films.isEmpty { FilmInterrupt.install() }
         for film in films { print(try film.run(predictor)) }
+        FilmInterrupt.remove()
         if inputs.isEmpty { return }
         let fields = predictor.network.inputs.map(\.name)
         let items =
@@ -100,6 +102,9 @@ struct PredictCommand: ParsableCommand {
                 Console.warn(
                     warning + (layout == nil && warning.hasSuffix("--layout") ? " (pairs: two files a pair)" : ""))
             }
+        }
+        if fields == [FieldName.left], layout == nil, let warning = PairSurvey.packingWarning(items) {
+            Console.warn(warning)
         }
         var keys: Set<String> = []
         for item in items where !keys.insert(item.key).inserted {

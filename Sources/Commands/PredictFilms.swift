@@ -1,6 +1,7 @@
 import ArgumentParser
 import Basics
 import FrameSources
+import Glibc
 import Models
 import Telemetry
 import Training
@@ -160,5 +161,20 @@ struct FilmJob {
             let name = stem + kind.suffix(view: "\((madeEye ?? .right).rawValue)_rebuilt")
             return .init(kind, path: "\(output)/\(name).\(ending)", codec: codec)
         }
+    }
+}
+
+/// What a film's prediction says when it is interrupted; parts that are finished stay where they are.
+enum FilmInterrupt {
+    static func install() { for number in [SIGINT, SIGTERM] { signal(number, handler) } }
+
+    static func remove() { for number in [SIGINT, SIGTERM] { signal(number, SIG_DFL) } }
+
+    private static let handler: @convention(c) (Int32) -> Void = { number in
+        // Only what is safe in a signal handler.
+        let text: StaticString = "\nstopped; the same command with --resume goes on\n"
+        _ = write(2, text.utf8Start, text.utf8CodeUnitCount)
+        signal(number, SIG_DFL)
+        raise(number)
     }
 }

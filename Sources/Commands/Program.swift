@@ -12,7 +12,7 @@ extension VergenceCommand {
         signal(SIGPIPE, SIG_IGN)
         Launcher.current = launch
         do {
-            var command = try parseAsRoot()
+            var command = try parseAsRoot(UsageText.joiningNegativeNumbers(CommandLine.arguments.dropFirst()))
             try command.run()
             fflush(nil)
             Glibc.exit(Basics.ExitCode.done.rawValue)

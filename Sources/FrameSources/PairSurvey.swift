@@ -55,6 +55,29 @@ public struct PairSurvey {
         return [eyes.warning ?? eyes.negativeWarning].compactMap(\.self)
     }
 
+    /// What speaks for single pictures being two views side by side; nil if nothing does.
+    public static func packingWarning(_ items: [FrameItem]) -> String? {
+        let count = min(items.count, limit)
+        let halves = PackedFrames(root: "", packing: .sideBySide)
+        var (seen, packed) = (0, 0)
+        for index in 0..<count {
+            guard let picture = try? items[index * items.count / count].load().fields.first?.array else { continue }
+            seen += 1
+            // Views are seldom higher than wide.
+            guard picture.width >= 2 * picture.height, let views = try? halves.split(picture, path: ""), views.count == 2,
+                let likeness = likeness(grid(views[0].array), grid(views[1].array)), likeness >= alike
+            else { continue }
+            packed += 1
+        }
+        guard 3 * packed > 2 * seen else { return nil }
+        return "\(packed) of \(seen) pictures look like two views side by side and are taken for one each; "
+            + "--layout side-by-side takes the left views"
+    }
+
+    private static func grid(_ picture: PixelArray) -> PictureGrid {
+        PictureGrid(ContactSheet.displayable(picture), height: side, width: side)
+    }
+
     private static let side = 96
     /// Views of one scene have 0.67 and more (KITTI, Middlebury, film frames); of other halves of pictures from there one
     /// in five comes so far.

@@ -52,14 +52,14 @@ extension Network {
             throw Failure(
                 .badData,
                 "\(name) works on \(fixedSize.height)x\(fixedSize.width) only, not \(height)x\(width); "
-                    + "convert with --size \(fixedSize.height)x\(fixedSize.width)")
+                    + "give --size \(fixedSize.height)x\(fixedSize.width), here or where records are converted")
         }
         guard height % sizeMultiple != 0 || width % sizeMultiple != 0 || height <= 0 || width <= 0 else { return }
         let fitting = [height, width].map { max(sizeMultiple, ($0 + sizeMultiple / 2) / sizeMultiple * sizeMultiple) }
         throw Failure(
             .badData,
             "\(name) needs a height and width that are multiples of \(sizeMultiple), not \(height)x\(width); "
-                + "convert with --size \(fitting[0])x\(fitting[1])")
+                + "give --size \(fitting[0])x\(fitting[1]), here or where records are converted")
     }
 }
 

@@ -82,7 +82,15 @@ public final class Supervisor {
             maximumRestarts: job.run == nil ? 0 : options.maximumRestarts,
             step: max(attempt.step, record?.lastStep() ?? 0))
         while true {
-            let (verdict, ranks) = try runOnce(mpirun, attempt)
+            let before = standing()
+            let (end, ranks) = try runOnce(mpirun, attempt)
+            var verdict = end
+            // A folder that cannot be written, or a full disk, before the first step of all: nothing that passes by itself.
+            if case .rankDied(let death) = verdict, death.cause == .code(ExitCode.inputOutput.rawValue), restarts == 0,
+                standing() == before
+            {
+                verdict = .refused(.inputOutput)
+            }
             let what = verdict.text(ranks: ranks, severalHosts: site.hosts.count > 1)
             switch verdict {
             case .done, .interrupted, .refused, .launcherTrouble: return try finish(verdict, what)

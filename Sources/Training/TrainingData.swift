@@ -29,6 +29,8 @@ public struct TrainingData: Sendable {
     public init(
         path: String, network: any Network, size: (height: Int, width: Int)? = nil, local: LocalShards? = nil
     ) throws {
+        // Before it is compared with records, which would have to be converted to it.
+        if let size { try network.check(height: size.height, width: size.width) }
         try self.init(
             path: path, fields: network.graphFields.map(\.streamed), truths: network.fields.map(\.streamed),
             inputs: network.inputs.map(\.streamed), size: size ?? network.fixedSize, local: local)

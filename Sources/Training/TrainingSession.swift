@@ -135,6 +135,8 @@ public final class TrainingSession {
         var initial: InitialWeights?
         let restored = try communication.together {
             () -> (position: RunPosition, kernelSet: String, remark: String?)? in
+            // It is written at the end; that it cannot be is said now.
+            if isFirst, let tracePath { try AtomicFileWriter(path: tracePath).abandon() }
             if start != .anew {
                 if isFirst && start == .resuming {
                     try folder.createFolders()
@@ -294,8 +296,8 @@ public final class TrainingSession {
     private func finishEpoch(_ epoch: Int, validates: Bool, seconds: Double) throws -> Bool {
         let means = epochMeans()
         let rate = learningRate(at: max(0, position.step - 1))
-        // Checkpoints from here on belong to the next epoch.
-        position.epochSums = position.epochSums.map { _ in 0 }
+        // Checkpoints from here on belong to the next epoch, unless the run ends within this one: it may be extended.
+        if position.step % order.stepsPerEpoch == 0 { position.epochSums = position.epochSums.map { _ in 0 } }
         var validation: [(name: String, value: Double)] = []
         var isBest = false
         if validates {

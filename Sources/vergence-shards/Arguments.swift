@@ -100,6 +100,7 @@ struct SplitRule {
         return rules.filter { rule in !splits.contains(rule.split) }.map { rule in
             "warning: --split \(rule.text) takes nothing of \(count) "
                 + (isGrouped ? "groups (scenes, drives, films); they are not torn apart" : "records")
+                + (count > 1 ? "; \(rule.split.rawValue)=every:\(count) takes the last one" : "")
         }
     }
 }

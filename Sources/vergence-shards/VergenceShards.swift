@@ -31,7 +31,8 @@ enum Main {
         // Progress and results go to pipes that may close: a write error then ends the run, not a signal in the middle.
         signal(SIGPIPE, SIG_IGN)
         do {
-            var command = try VergenceShards.parseAsRoot()
+            var command = try VergenceShards.parseAsRoot(
+                UsageText.joiningNegativeNumbers(CommandLine.arguments.dropFirst()))
             try command.run()
         } catch let error as any ExitCoding {
             Console.complain(error.description)

@@ -99,6 +99,20 @@ extension CommandTests {
             try expectWhole("moved")
         }
 
+        /// A run that ended within an epoch, and is given more steps, reports the whole epoch in the end.
+        @Test func anExtendedRunKnowsItsEpoch() throws {
+            let workspace = try Self.undisturbed.get().workspace
+            let whole = try #require(workspace.table("undisturbed/metrics.csv")?.first)
+            let steps = try #require(whole["step"].flatMap { Int($0) })
+            try #require(steps > 1)
+            let short = try workspace.train("extended", steps: steps - 1, Self.options)
+            try #require(short.exitCode == 0, "\(short.errors)")
+            let outcome = try workspace.vergence("train", "--run", "extended", "--resume", "--steps", "\(steps)")
+            #expect(outcome.exitCode == 0, "\(outcome.errors)")
+            let row = try #require(workspace.table("extended/metrics.csv")?.last)
+            #expect(row["step"] == "\(steps)" && row["train_loss"] == whole["train_loss"] && row["train_loss"] != nil)
+        }
+
         @Test func aRunIsWrittenByOneProcessAtATime() throws {
             let workspace = try Self.undisturbed.get().workspace
             let running = try workspace.start(Workspace.training("busy", steps: 4000, Self.options))

@@ -50,6 +50,25 @@ import Testing
         #expect(warnings([(film.right, film.left)]).isEmpty)
     }
 
+    @Test func packedPicturesGivenAsPlainOnes() {
+        func items(_ pictures: [PixelArray]) -> [FrameItem] {
+            pictures.enumerated().map { number, picture in
+                FrameItem(key: "\(number)") { Record(key: "\(number)", fields: [Record.Field(FieldName.left, picture)]) }
+            }
+        }
+        let scenes = (0..<6).map { scene($0, farthest: -4) }
+        let packed = scenes.map { StereoPictures.sideBySide(left: $0.left, right: $0.right) }
+        let warning = PairSurvey.packingWarning(items(packed))
+        #expect(warning?.contains("6 of 6 pictures look like two views") == true, "\(warning ?? "none")")
+        #expect(PairSurvey.packingWarning(items(scenes.map(\.left))) == nil)
+        // As wide as two views, but of different things.
+        let wide = (0..<6).map { number in
+            StereoPictures.sideBySide(left: scene(number, farthest: 0).left, right: scene(number + 50, farthest: 0).right)
+        }
+        #expect(PairSurvey.packingWarning(items(wide)) == nil)
+        #expect(PairSurvey.packingWarning([]) == nil)
+    }
+
     @Test func unlikeViews() {
         let pairs = (0..<6).map { (scene($0, farthest: 0).left, scene($0 + 50, farthest: 0).right) }
         let found = warnings(pairs)

@@ -134,8 +134,9 @@ public final class FrameReader {
         arguments += FFmpeg.input
         arguments += ["-map", "0:\(info.streamIndex)", "-an", "-sn", "-dn", "-vf", filters.joined(separator: ",")]
         if let limit { arguments += ["-frames:v", "\(limit)"] }
-        // Called -fps_mode since 5.1; every version so far understands this name.
-        arguments += ["-vsync", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"]
+        // Called -fps_mode since 5.1; every version so far understands this name. Times are the film's own: rounded to its
+        // nominal rate, those of unevenly spaced frames would meet, and ffmpeg complain.
+        arguments += ["-vsync", "passthrough", "-enc_time_base", "-1", "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"]
         let inbox = self.inbox
         process = try FilmProcess(
             program: info.tools.ffmpeg, arguments: arguments, film: info.path, silenceSeconds: silenceSeconds

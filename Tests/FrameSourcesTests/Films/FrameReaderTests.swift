@@ -51,6 +51,22 @@ import Testing
         if rate == 1000 { #expect(frames.count == 42) }
     }
 
+    /// Frames nearer to each other than the nominal rate has them are no damage.
+    @Test func closeFramesAreWhole() throws {
+        try clips.run(
+            [
+                "-filter_complex",
+                Clips.views(42)
+                    + "[r]nullsink;[l]settb=1/1000,setpts='(N/24+0.015*sin(N*2.1)+if(gt(N,20),0.03,0))/TB'",
+                "-fps_mode", "passthrough", "-enc_time_base", "1/1000",
+            ] + Clips.lossless, to: "close.mkv")
+        let reader = try FrameReader(clips.info("close.mkv"))
+        let frames = try count(reader)
+        #expect(frames.count == 42 && reader.errorCount == 0, "\(reader.firstError)")
+        let times = frames.map(\.seconds)
+        #expect(zip(times, times.dropFirst()).allSatisfy { $0 < $1 })
+    }
+
     @Test func scenesBeginWithCuts() throws {
         try clips.run(
             [
