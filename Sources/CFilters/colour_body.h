@@ -64,7 +64,7 @@ static double CF(gray_sum)(const float *values, size_t pixels) {
 // Adds noise to `count` values, of which the first has the number `first`, a multiple of 64. Four bytes of a hash, of
 // mean 255 / 2 and variance (256² - 1) / 12 each, give four values: the rows of a Hadamard matrix times them, which have
 // one variance, no correlation with each other, and are nearly normal, within 3.46 deviations.
-// **Source:** hash: C. Wellons, "lowbias32".
+// **Source** of the hash: C. Wellons, "lowbias32".
 static void CF(noise)(const cf_colour *c, float *values, size_t count, size_t first) {
     const vu16 lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     const float scale = c->noise * 6.765874e-3f;

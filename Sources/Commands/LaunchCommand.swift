@@ -22,8 +22,8 @@ struct LaunchCommand: ParsableCommand {
 
             When a rank dies, a machine is lost or ranks are stuck, training goes on from its newest whole checkpoint, \
             on the machines that answer, with as many ranks as fit; the weights have the same bits as those of a run \
-            without a break. What another try would not change (exit codes 64, 65, 66, 70) is not tried again. Events stand on \
-            standard error and in launch.jsonl in the run's folder.
+            without a break. What another try would not change (exit codes 64, 65, 66, 70, and 74 before the first step) is \
+            not tried again. Events stand on standard error and in launch.jsonl in the run's folder.
 
             Ctrl-C or SIGTERM saves and ends with 130, a second one ends at once; SIGUSR1 and SIGUSR2 go to the ranks.
             """)

@@ -89,9 +89,11 @@ struct PredictCommand: ParsableCommand {
         let predictor = try Predictor(
             network.load(), size: size.map { ($0.height, $0.width) }, averagesMirrored: flip, kernels: machine.kernels()
         )
-        if !films.isEmpty { FilmInterrupt.install() }
-        for film in films { print(try film.run(predictor)) }
-        FilmInterrupt.remove()
+        if !films.isEmpty {
+            FilmInterrupt.install()
+            defer { FilmInterrupt.remove() }
+            for film in films { print(try film.run(predictor)) }
+        }
         if inputs.isEmpty { return }
         let fields = predictor.network.inputs.map(\.name)
         let items =

@@ -15,10 +15,8 @@ public struct PairSurvey {
 
     /// Looks at some of the items. Those that cannot be read, or hold no pair, are left to whoever needs them.
     public init(_ items: [FrameItem]) {
-        let count = min(items.count, Self.limit)
-        for index in 0..<count {
-            guard let record = try? items[index * items.count / count].load(), let left = record[FieldName.left],
-                let right = record[FieldName.right]
+        for item in Self.sample(items) {
+            guard let record = try? item.load(), let left = record[FieldName.left], let right = record[FieldName.right]
             else { continue }
             add(left: left, right: right)
         }
@@ -27,12 +25,8 @@ public struct PairSurvey {
     public mutating func add(left: PixelArray, right: PixelArray) {
         guard left.height == right.height, left.width == right.width else { return }
         let views = (ContactSheet.displayable(left), ContactSheet.displayable(right))
-        let grids = (
-            PictureGrid(views.0, height: Self.side, width: Self.side),
-            PictureGrid(views.1, height: Self.side, width: Self.side)
-        )
         // Plain and dark pictures say nothing.
-        guard let likeness = Self.likeness(grids.0, grids.1) else { return }
+        guard let likeness = Self.likeness(Self.grid(views.0), Self.grid(views.1)) else { return }
         seen += 1
         if likeness < Self.alike { unlike += 1 }
         if left == right { same += 1 }
@@ -57,15 +51,16 @@ public struct PairSurvey {
 
     /// What speaks for single pictures being two views side by side; nil if nothing does.
     public static func packingWarning(_ items: [FrameItem]) -> String? {
-        let count = min(items.count, limit)
         let halves = PackedFrames(root: "", packing: .sideBySide)
         var (seen, packed) = (0, 0)
-        for index in 0..<count {
-            guard let picture = try? items[index * items.count / count].load().fields.first?.array else { continue }
+        for item in sample(items) {
+            guard let picture = try? item.load().fields.first?.array else { continue }
             seen += 1
             // Views are seldom higher than wide.
             guard picture.width >= 2 * picture.height, let views = try? halves.split(picture, path: ""), views.count == 2,
-                let likeness = likeness(grid(views[0].array), grid(views[1].array)), likeness >= alike
+                let likeness = likeness(
+                    grid(ContactSheet.displayable(views[0].array)), grid(ContactSheet.displayable(views[1].array))),
+                likeness >= alike
             else { continue }
             packed += 1
         }
@@ -74,8 +69,13 @@ public struct PairSurvey {
             + "--layout side-by-side takes the left views"
     }
 
+    private static func sample(_ items: [FrameItem]) -> [FrameItem] {
+        let count = min(items.count, limit)
+        return (0..<count).map { items[$0 * items.count / count] }
+    }
+
     private static func grid(_ picture: PixelArray) -> PictureGrid {
-        PictureGrid(ContactSheet.displayable(picture), height: side, width: side)
+        PictureGrid(picture, height: side, width: side)
     }
 
     private static let side = 96

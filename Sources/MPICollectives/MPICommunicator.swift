@@ -57,7 +57,7 @@ public final class MPICommunicator: PlainSum, @unchecked Sendable {
     }
 
     /// Library and version, e.g. `Open MPI v4.1.4`, for reports.
-    public static var libraryVersion: String {
+    public static var versionOfMPI: String {
         var text = [CChar](repeating: 0, count: Int(MPI_MAX_LIBRARY_VERSION_STRING) + 1)
         var length: Int32 = 0
         guard MPI_Get_library_version(&text, &length) == MPI_SUCCESS else { return "unknown MPI" }

@@ -79,7 +79,8 @@ import Threads
         }
         let own = try network("tf", [("input-width", "96")])
         #expect(own.size == (160, 96) && own.fullCount == 4096 && own.fixedSize?.width == 96)
-        #expect(throws: Failure(.badData, "deep3d works on 160x96 only, not 160x128; give --size 160x96, here or where records are converted")) {
+        let text = "deep3d works on 160x96 only, not 160x128; give --size 160x96, here or where records are converted"
+        #expect(throws: Failure(.badData, text)) {
             try own.check(height: 160, width: 128)
         }
     }

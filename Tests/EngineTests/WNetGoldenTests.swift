@@ -98,7 +98,8 @@ import Training
         #expect(
             throws: Failure(
                 .badData,
-                "wnet needs a height and width that are multiples of 16, not 200x336; give --size 208x336, here or where records are converted")
+                "wnet needs a height and width that are multiples of 16, not 200x336; "
+                    + "give --size 208x336, here or where records are converted")
         ) { try NetworkGraph(network, .training, batch: 1, height: 200, width: 336) }
     }
 

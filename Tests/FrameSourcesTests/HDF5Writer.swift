@@ -11,13 +11,13 @@ struct HDF5Writer {
         let bytes: [UInt8]
     }
 
-    private let library: UnsafeMutableRawPointer
+    private let hdf5: UnsafeMutableRawPointer
 
     /// nil if libhdf5 is not installed.
     init?() {
         let names = ["libhdf5_serial.so.103", "libhdf5_serial.so.310", "libhdf5.so.103", "libhdf5.so.310"]
-        guard let library = names.lazy.compactMap({ dlopen($0, RTLD_NOW) }).first else { return nil }
-        self.library = library
+        guard let hdf5 = names.lazy.compactMap({ dlopen($0, RTLD_NOW) }).first else { return nil }
+        self.hdf5 = hdf5
         let open = function("H5open", as: (@convention(c) () -> Int32).self)
         _ = open()
     }
@@ -66,10 +66,10 @@ struct HDF5Writer {
     }
 
     private func function<Function>(_ name: String, as type: Function.Type) -> Function {
-        unsafeBitCast(dlsym(library, name)!, to: type)
+        unsafeBitCast(dlsym(hdf5, name)!, to: type)
     }
 
     private func constant(_ name: String) -> Int64 {
-        dlsym(library, name)!.assumingMemoryBound(to: Int64.self).pointee
+        dlsym(hdf5, name)!.assumingMemoryBound(to: Int64.self).pointee
     }
 }
